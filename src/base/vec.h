@@ -15,11 +15,11 @@
 #define STR_MAX ((size_t)1 << 32)
 
 #define VEC(T) struct { T *v; size_t n, cap; }
-#define vec_reserve(c, a, want) vec_grow_((c), (void **)&(a)->v, &(a)->cap, (want), sizeof *(a)->v)
+#define vec_reserve(c, a, want) vec_grow_((c), &(a)->v, &(a)->cap, (want), sizeof *(a)->v)
 #define vec_push(c, a, x) (vec_reserve((c), (a), (a)->n + 1) ? ((a)->v[(a)->n++] = (x), true) : false)
 #define vec_pop(a) ((a)->v[--(a)->n])
 #define vec_release(c, a) (mem_free((c), (a)->v, (a)->cap * sizeof *(a)->v), (a)->v = NULL, (a)->n = (a)->cap = 0)
-bool vec_grow_(tsr_ctx *c, void **v, size_t *cap, size_t want, size_t elem);
+bool vec_grow_(tsr_ctx *c, void *v /* address of the pointer */, size_t *cap, size_t want, size_t elem);
 
 /* A growable, always NUL-terminated string. After a failed append `failed` is set and later appends do nothing, so a
  * printer checks once at the end. s is never NULL ("" when empty). */

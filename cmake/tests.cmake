@@ -1,0 +1,38 @@
+# Each tests/<room>/test_*.c is one program, build/<preset>/tests/<room>/test_*, registered with ctest under label <room>.
+# tests.list (one "name<TAB>command" a line) is what tools/run_tests.sh reads. Programs run with the source folder as working directory.
+add_library(tsr_harness STATIC tests/harness.c)
+target_include_directories(tsr_harness PUBLIC include src tests)
+target_link_libraries(tsr_harness PUBLIC tsr_flags tsr_math_flags tessera)
+tsr_use_dependencies(tsr_harness)
+
+set(test_list "")
+function(tsr_add_test name label command)
+    add_test(NAME ${name} COMMAND ${command} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT 300)
+    string(REPLACE ";" " " line "${command}")
+    set(test_list "${test_list}${name}\t${line}\n" PARENT_SCOPE)
+endfunction()
+
+file(GLOB_RECURSE test_sources CONFIGURE_DEPENDS tests/*/test_*.c)
+foreach(source ${test_sources})
+    file(RELATIVE_PATH path ${CMAKE_SOURCE_DIR}/tests ${source})
+    get_filename_component(room ${path} DIRECTORY)
+    get_filename_component(stem ${path} NAME_WE)
+    string(REPLACE "/" "_" target "${room}_${stem}")
+    add_executable(${target} ${source})
+    set_target_properties(${target} PROPERTIES OUTPUT_NAME ${stem} RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/${room})
+    target_link_libraries(${target} PRIVATE tsr_harness)
+    tsr_add_test(${room}/${stem} ${room} ${CMAKE_BINARY_DIR}/tests/${room}/${stem})
+endforeach()
+
+# Scripts that test the whole: each tests/*/test_*.sh gets the build folder as its argument and ends with the harness's last line.
+if(NOT CMAKE_BUILD_TYPE STREQUAL "Asan")
+    file(GLOB test_scripts CONFIGURE_DEPENDS tests/*/test_*.sh)
+    foreach(source ${test_scripts})
+        file(RELATIVE_PATH path ${CMAKE_SOURCE_DIR}/tests ${source})
+        get_filename_component(room ${path} DIRECTORY)
+        get_filename_component(stem ${path} NAME_WE)
+        tsr_add_test(${room}/${stem} ${room} "sh;${source};${CMAKE_BINARY_DIR}")
+    endforeach()
+endif()
+file(WRITE ${CMAKE_BINARY_DIR}/tests.list "${test_list}")

@@ -1,0 +1,72 @@
+/* cpu.c: what this machine is: instruction set level, number of processors, clock.
+ *
+ * A level is one of the x86-64 psABI's micro-architecture levels (v2, v3, v4) and is there only when every feature of it is, in the
+ * processor (CPUID leaves 1, 7 and 0x80000001) and in the operating system (XCR0: it saves the wide registers). Intel 64 and IA-32
+ * Architectures Software Developer's Manual, volume 2, CPUID and XGETBV. */
+#define _GNU_SOURCE /* sched_getaffinity */
+#include <sched.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/sys.h"
+
+static const char *const isa_name[CPU_ISA_COUNT] = {
+    [CPU_GENERIC] = "generic", [CPU_AVX2] = "avx2", [CPU_AVX512] = "avx512"};
+
+const char *cpu_isa_name(enum cpu_isa isa) { return isa_name[isa]; }
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+static bool has(unsigned reg, unsigned bits) { return (reg & bits) == bits; }
+
+static unsigned read_xcr0(void) {
+    unsigned lo, hi;
+    __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+    return lo;
+}
+
+static enum cpu_isa detect(void) {
+    const unsigned leaf1 = bit_FMA | bit_MOVBE | bit_OSXSAVE | bit_AVX | bit_F16C, leaf7 = bit_AVX2 | bit_BMI | bit_BMI2;
+    const unsigned leaf7_512 = bit_AVX512F | bit_AVX512DQ | bit_AVX512CD | bit_AVX512BW | bit_AVX512VL, lzcnt = 1u << 5;
+    const unsigned ymm_saved = 0x6, zmm_saved = 0xe6;
+    unsigned a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !has(c, leaf1)) return CPU_GENERIC;
+    unsigned xcr0 = read_xcr0();
+    if (!__get_cpuid(0x80000001, &a, &b, &c, &d) || !has(c, lzcnt) || !has(xcr0, ymm_saved)) return CPU_GENERIC;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !has(b, leaf7)) return CPU_GENERIC;
+    return has(b, leaf7_512) && has(xcr0, zmm_saved) ? CPU_AVX512 : CPU_AVX2;
+}
+#else
+static enum cpu_isa detect(void) { return CPU_GENERIC; }
+#endif
+
+/* CPUID traps to the hypervisor on a virtual machine (tens of microseconds), so the answer, a fact of the machine, is kept. */
+enum cpu_isa cpu_isa(void) {
+    static atomic_int known = -1;
+    int best = atomic_load_explicit(&known, memory_order_relaxed);
+    if (best < 0) atomic_store_explicit(&known, best = (int)detect(), memory_order_relaxed);
+    const char *limit = env_str("TSR_ISA");
+    for (int i = 0; i < best; i++) {
+        if (!strcmp(limit, isa_name[i])) return (enum cpu_isa)i;
+    }
+    return (enum cpu_isa)best;
+}
+
+/* Processors this process may run on, which a container or taskset may have made fewer than the machine has. */
+int cpu_count(void) {
+#if defined(__linux__)
+    cpu_set_t set;
+    if (!sched_getaffinity(0, sizeof set, &set)) return CPU_COUNT(&set);
+#endif
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (int)n : 1;
+}
+
+double clock_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
