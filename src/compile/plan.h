@@ -1,0 +1,129 @@
+/* plan.h: what the compiler hands to the runner: steps over slots, all sizes as extent expressions.
+ *
+ *     fn --compile_fn--> struct tsr_plan  (immutable; any number of threads may run it)
+ *     plan + sizes --plan_bind--> struct plan_binding  (every extent a number, every temporary an arena offset)
+ *
+ * The compiler names no device: kernels are tile programs, library kernels are names; the device receives programs, buffers
+ * and sizes. A plan is made once for a fn; new sizes make a new binding (microseconds) and no new kernel.
+ *
+ * Slots are values in memory, dense row-major. A temporary lives from the step that writes it to the last that reads it;
+ * the memory plan puts all of them in one arena. An alias slot (reshape, item, a contiguous part) has no memory of its own. */
+#ifndef COMPILE_PLAN_H
+#define COMPILE_PLAN_H
+
+#include "graph/node.h"
+#include "graph/op.h"
+
+enum slot_kind {
+    SLOT_PARAM,  /* parameter `index` of the fn (explicit, captures, variables) */
+    SLOT_CONST,  /* literal data held by the plan */
+    SLOT_TEMP,   /* arena */
+    SLOT_ALIAS   /* part of slot `root` from element offset `offset` (in elements of this slot's dtype) */
+};
+struct plan_slot {
+    enum slot_kind kind;
+    const tsr_type *type;      /* a tensor */
+    int index;                 /* PARAM: which; CONST: which of plan->constant */
+    int root;                  /* ALIAS */
+    const tsr_extent *offset;  /* ALIAS; NULL means 0 */
+    int first, last;           /* TEMP (roots): first writing step, last reading step; set by the memory plan */
+    int result;                /* -1, or the result of the fn this root is written as: then it lives in that result's buffer */
+};
+
+enum arg_kind { PLAN_ARG_SLOT, PLAN_ARG_EXTENT };
+struct plan_arg {
+    enum arg_kind kind;
+    int slot;
+    bool writes;               /* SLOT: this step writes it (all of it, unless it also reads it) */
+    bool reads;
+    const tsr_extent *extent;  /* EXTENT: an i64 scalar argument */
+};
+
+enum step_kind {
+    STEP_KERNEL, /* tile program over a grid */
+    STEP_LIB,    /* named library kernel of the device: args are slots in its documented order; ints its attributes */
+    STEP_COPY,   /* arg[0] = arg[1], same bytes */
+    STEP_HOST,   /* host callback */
+    STEP_CALL,   /* sub[0] on args: its params in order, then its results */
+    STEP_COND,   /* arg[0] index, then params, then results; sub = the branches */
+    STEP_WHILE,  /* args: n carries in (params of both), n carries out, then implicit params of cond, then of body */
+    STEP_SCAN    /* args: ncarry in, nxs, ncarry out, nys, then implicit params of the body; trips */
+};
+struct plan_step {
+    enum step_kind kind;
+    const char *label;          /* for people: "softmax: sub exp div", owned by the plan's arena */
+    uint64_t node;              /* id of the (first) graph node it computes, for messages */
+    int narg;
+    struct plan_arg *arg;
+    /* an output may take over the memory of an input that dies here, index map being the identity: reuse[k] = {out arg, in arg} */
+    int nreuse;
+    int (*reuse)[2];
+    /* KERNEL */
+    tsr_tile *program;          /* counted */
+    const tsr_extent *grid[3];
+    /* LIB */
+    const char *lib;
+    int nints;
+    int64_t *ints;
+    const tsr_extent **dims;    /* extents the library kernel needs beside its ints, evaluated at bind */
+    int ndims;
+    /* HOST */
+    struct host_call host;
+    /* CALL, COND, WHILE (sub[0] cond, sub[1] body), SCAN */
+    int nsub;
+    struct tsr_plan **sub;      /* counted */
+    int ncarry, nxs;            /* SCAN, WHILE */
+    bool reverse;               /* SCAN */
+    const tsr_extent *trips;    /* SCAN; WHILE: bound or NULL */
+    /* estimate, for reports: bytes moved and operations, as extent expressions */
+    const tsr_extent *bytes_moved, *flops;
+};
+
+struct plan_const { tsr_buf *buf; };
+
+typedef struct tsr_plan {
+    uint32_t refs; /* atomic */
+    tsr_ctx *c;
+    struct arena mem;           /* owns arrays and labels */
+    char *name;
+    uint64_t hash;
+    VEC(struct plan_slot) slot;
+    VEC(struct plan_step) step;
+    VEC(struct plan_const) constant;
+    VEC(const tsr_type *) param; /* all parameters of the fn */
+    VEC(int) result;             /* slot of every result of the fn (explicit, then assigned) */
+    VEC(struct fn_check) check;  /* why: in mem */
+    VEC(const tsr_extent *) symbol; /* every symbol that occurs */
+} tsr_plan;
+
+/* The compiler's options, from the environment and the caller. */
+struct compile_opts {
+    bool fuse;  /* false: one kernel an op */
+    int check;  /* TSR_CHECK */
+};
+
+/* fn -> plan, all passes. NULL with the error recorded. */
+tsr_plan *compile_fn(tsr_ctx *c, const tsr_fn *f, const struct compile_opts *o);
+void plan_keep(tsr_plan *p);
+void plan_free(tsr_plan *p);
+/* Text of a plan: one line a step: label, grid, arguments, bytes; then slots and arena. */
+void plan_print(struct str *s, const tsr_plan *p);
+
+/* Slots, steps: for the lowering passes. Negative: out of memory, recorded. */
+int plan_slot_add(tsr_plan *p, enum slot_kind kind, const tsr_type *t);
+struct plan_step *plan_step_add(tsr_plan *p, enum step_kind kind, const char *label, int narg); /* args zeroed, in p->mem */
+
+/* Sizes made numbers. */
+struct plan_binding {
+    int n;
+    tsr_binding *b;         /* every symbol of the plan */
+    int64_t *value;         /* scratch for evaluated extents, by the runner */
+    size_t arena_bytes;
+    size_t *offset;         /* (slot.n) arena offset of each TEMP root that is not a result */
+    int *takes;             /* (slot.n) slot whose memory a TEMP root took over in place, or -1 */
+    size_t *bytes;          /* (slot.n) */
+};
+tsr_status plan_bind(tsr_ctx *c, const tsr_plan *p, int n, const tsr_binding *b, struct plan_binding *out);
+void plan_binding_release(tsr_ctx *c, struct plan_binding *b);
+
+#endif

@@ -1,0 +1,56 @@
+/* device.h: what a device is: about ten calls. It receives kernels, buffers and sizes; it never sees a node or an op.
+ *
+ * A device is a folder under src/device with one const struct device_ops; device.c lists them. Handles of memory and
+ * kernels are opaque to the runner. Calls of one context come from one thread at a time. */
+#ifndef DEVICE_DEVICE_H
+#define DEVICE_DEVICE_H
+
+#include "base/ctx.h"
+#include "tessera/tile.h"
+
+struct device;
+
+/* One argument of a launch. SCALAR: bits of an i64/double/... in the low bytes, of dtype. */
+struct launch_arg {
+    bool is_buf;
+    void *buf;           /* device memory handle + offset already applied (host pointer on cpu) */
+    size_t bytes;        /* readable and writable from buf: for checking modes */
+    union { int64_t i; double d; float f; uint8_t raw[16]; };
+};
+
+/* A library kernel's call: operands (inputs then outputs, in the kernel's documented order), their dtypes and dims. */
+struct lib_tensor { tsr_dtype dtype; int rank; const int64_t *dim; void *p; };
+struct lib_call {
+    tsr_ctx *c;
+    struct pool *pool;
+    int n;
+    const struct lib_tensor *t;
+    int nints;
+    const int64_t *ints; /* the op's attributes as the kernel documents them */
+};
+
+struct device_ops {
+    const char *name; /* "cpu", "null" */
+    tsr_status (*open)(tsr_ctx *c, int index, struct device **out);
+    void (*close)(struct device *d);
+    void *(*alloc)(struct device *d, size_t bytes); /* NULL: ENOMEM recorded */
+    void (*free)(struct device *d, void *mem, size_t bytes);
+    tsr_status (*copy_in)(struct device *d, void *mem, const void *host, size_t bytes);
+    tsr_status (*copy_out)(struct device *d, void *host, const void *mem, size_t bytes);
+    tsr_status (*copy)(struct device *d, void *dst, const void *src, size_t bytes);
+    tsr_status (*compile)(struct device *d, const tsr_tile *program, void **kernel);
+    void (*unload)(struct device *d, void *kernel);
+    tsr_status (*launch)(struct device *d, void *kernel, const int64_t grid[3], int n, const struct launch_arg *arg);
+    bool (*lib_has)(struct device *d, const char *name);
+    tsr_status (*lib_run)(struct device *d, const char *name, const struct lib_call *call);
+    tsr_status (*sync)(struct device *d);
+};
+struct device {
+    const struct device_ops *ops;
+    tsr_ctx *c;
+    bool host_memory; /* handles are host addresses */
+};
+/* The context's device, opened at first use by its name (tsr_config.device, TSR_DEVICE). NULL: error names what exists. */
+struct device *device_of(tsr_ctx *c);
+
+#endif
