@@ -85,7 +85,7 @@ tsr_node *tsr_from(tsr_ctx *c, const tsr_type *t, const void *data);            
 tsr_node *tsr_tensor(tsr_ctx *c, tsr_dtype t, int rank, const int64_t *dim, const void *data);
 tsr_node *tsr_wrap(tsr_ctx *c, const tsr_type *t, tsr_buf *buf);                      /* shares the buffer */
 tsr_node *tsr_const(tsr_ctx *c, const tsr_type *t, const void *data);                 /* a literal: part of the graph, interned by content */
-tsr_node *tsr_scalar(tsr_ctx *c, tsr_dtype t, double v);                              /* rank-0 literal, rounded to t */
+tsr_node *tsr_scalar_float(tsr_ctx *c, tsr_dtype t, double v);                        /* rank-0 literal of any dtype, rounded to t */
 tsr_node *tsr_scalar_int(tsr_ctx *c, tsr_dtype t, int64_t v);
 tsr_node *tsr_full(tsr_ctx *c, const tsr_type *t, double v);                          /* scalar literal, broadcast */
 tsr_node *tsr_item(tsr_ctx *c, tsr_node *tuple, int index);                           /* one result of a many-result op */
