@@ -1,6 +1,7 @@
 # Optional libraries, each found or reported missing with what that costs. docs/dependencies.md has the reasons.
 #
-# The program's dynamic dependencies stay libc and libm, so a kept library is linked from its static archive where there is one.
+# The program's dynamic dependencies stay libc and libm, so a kept library is linked from its static archive where
+# there is one.
 find_package(Threads REQUIRED)
 find_package(PkgConfig QUIET)
 find_library(TSR_LIBM m)

@@ -1,5 +1,5 @@
-# Fuzz targets: each tests/fuzz/fuzz_*.c is one libFuzzer program, build/<folder>/fuzz/fuzz_*. The whole library is compiled again
-# with the fuzzer's instrumentation, so configure a build folder of its own:
+# Fuzz targets: each tests/fuzz/fuzz_*.c is one libFuzzer program, build/<folder>/fuzz/fuzz_*. The whole library is
+# compiled again with the fuzzer's instrumentation, so configure a build folder of its own:
 #     CC=clang cmake -G Ninja -B build/fuzz -DTSR_FUZZ=ON -DTSR_TESTS=OFF && ninja -C build/fuzz fuzzers
 if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
     message(FATAL_ERROR "TSR_FUZZ needs clang: configure with CC=clang in a new build folder")

@@ -1,7 +1,8 @@
 # Kernels that are compiled once for each instruction set level and chosen at start (enum cpu_isa in src/base/sys.h).
 #
-# A source named *.isa.c sees TSR_ISA_SUFFIX (generic, avx2 or avx512, an identifier to paste onto its names) and TSR_ISA_LEVEL
-# (0, 1, 2). The levels are the psABI's x86-64-v2, -v3 and -v4; other processors have the one level `generic`.
+# A source named *.isa.c sees TSR_ISA_SUFFIX (generic, avx2 or avx512, an identifier to paste onto its names) and
+# TSR_ISA_LEVEL (0, 1, 2). The levels are the psABI's x86-64-v2, -v3 and -v4; other processors have the one level
+# `generic`.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
     set(TSR_ISA_LEVELS generic avx2 avx512)
     set(TSR_ISA_FLAGS_generic -march=x86-64-v2)

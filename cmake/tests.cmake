@@ -1,5 +1,6 @@
-# Each tests/<room>/test_*.c is one program, build/<preset>/tests/<room>/test_*, registered with ctest under label <room>.
-# tests.list (one "name<TAB>command" a line) is what tools/run_tests.sh reads. Programs run with the source folder as working directory.
+# Each tests/<room>/test_*.c is one program, build/<preset>/tests/<room>/test_*, registered with ctest under label
+# <room>. tests.list (one "name<TAB>command" a line) is what tools/run_tests.sh reads. Programs run with the source
+# folder as working directory.
 add_library(tsr_harness STATIC tests/harness.c)
 target_include_directories(tsr_harness PUBLIC include src tests)
 target_link_libraries(tsr_harness PUBLIC tsr_flags tsr_math_flags tessera)
@@ -25,7 +26,8 @@ foreach(source ${test_sources})
     tsr_add_test(${room}/${stem} ${room} ${CMAKE_BINARY_DIR}/tests/${room}/${stem})
 endforeach()
 
-# Scripts that test the whole: each tests/*/test_*.sh gets the build folder as its argument and ends with the harness's last line.
+# Scripts that test the whole: each tests/*/test_*.sh gets the build folder as its argument and ends with the harness's
+# last line.
 if(NOT CMAKE_BUILD_TYPE STREQUAL "Asan")
     file(GLOB test_scripts CONFIGURE_DEPENDS tests/*/test_*.sh)
     foreach(source ${test_scripts})

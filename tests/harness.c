@@ -1,7 +1,7 @@
 /* harness.c: main() of every test program, the counting, the comparisons, the checking allocator and torture mode.
  *
- * Not cmocka: its unit of counting is a function known at compile time and its checks leave by longjmp; ours are rows of tables
- * with random shapes, counted one by one, that go on after a failure (docs/dependencies.md). */
+ * Not cmocka: its unit of counting is a function known at compile time and its checks leave by longjmp; ours are rows
+ * of tables with random shapes, counted one by one, that go on after a failure (docs/dependencies.md). */
 #include "harness.h"
 
 #include <inttypes.h>
@@ -33,7 +33,8 @@ void test_register(const char *name, void (*run)(void)) {
     tests[test_count++] = (struct test){name, run};
 }
 
-/* ---- cases and checks ----------------------------------------------------------------------------------------------- */
+/* ---- cases and checks
+ * ----------------------------------------------------------------------------------------------- */
 
 static void end_case(void) {
     if (!current.open) return;
@@ -41,7 +42,8 @@ static void end_case(void) {
     if (current.failures > FAILURES_SHOWN) printf("    ... and %d failures more\n", current.failures - FAILURES_SHOWN);
     if (current.failures) {
         failed++;
-        printf("%s%s%s: FAILED (TSR_TEST_SEED=%" PRIu64 ")\n", running->name, current.named ? " " : "", current.name, seed);
+        printf("%s%s%s: FAILED (TSR_TEST_SEED=%" PRIu64 ")\n", running->name, current.named ? " " : "", current.name,
+            seed);
     } else if (current.skipped) {
         skipped++;
     } else {
@@ -105,17 +107,20 @@ bool test_check_i64(int64_t got, int64_t want, const char *file, int line, const
 
 bool test_check_str(const char *got, const char *want, const char *file, int line, const char *what) {
     bool ok = got && want ? !strcmp(got, want) : got == want;
-    return test_check(ok, file, line, "%s is\n      \"%s\", not\n      \"%s\"", what, got ? got : "(null)", want ? want : "(null)");
+    return test_check(ok, file, line, "%s is\n      \"%s\", not\n      \"%s\"", what, got ? got : "(null)",
+        want ? want : "(null)");
 }
 
 bool test_check_contains(const char *got, const char *part, const char *file, int line, const char *what) {
-    return test_check(got && strstr(got, part), file, line, "%s is \"%s\", without \"%s\"", what, got ? got : "(null)", part);
+    return test_check(got && strstr(got, part), file, line, "%s is \"%s\", without \"%s\"", what, got ? got : "(null)",
+        part);
 }
 
 bool test_check_bytes(const void *got, const void *want, size_t n, const char *file, int line, const char *what) {
     const uint8_t *g = got, *w = want;
     for (size_t i = 0; i < n; i++) {
-        if (g[i] != w[i]) return test_check(false, file, line, "%s: byte %zu of %zu is 0x%02x, not 0x%02x", what, i, n, g[i], w[i]);
+        if (g[i] == w[i]) continue;
+        return test_check(false, file, line, "%s: byte %zu of %zu is 0x%02x, not 0x%02x", what, i, n, g[i], w[i]);
     }
     return true;
 }
@@ -123,12 +128,14 @@ bool test_check_bytes(const void *got, const void *want, size_t n, const char *f
 bool test_check_status(tsr_ctx *c, tsr_status s, const char *part, const char *file, int line) {
     tsr_status got = tsr_error_status(c);
     bool ok = test_check(got == s && strstr(tsr_error_message(c), part), file, line,
-        "status is \"%s\" (%s), not \"%s\" with \"%s\"", tsr_status_name(got), tsr_error_message(c), tsr_status_name(s), part);
+        "status is \"%s\" (%s), not \"%s\" with \"%s\"", tsr_status_name(got), tsr_error_message(c),
+            tsr_status_name(s), part);
     tsr_error_clear(c);
     return ok;
 }
 
-/* ---- floats --------------------------------------------------------------------------------------------------------- */
+/* ---- floats
+ * --------------------------------------------------------------------------------------------------------- */
 
 bool test_close(double got, double want, double rtol, double atol) {
     if (isnan(want) || isnan(got)) return isnan(want) && isnan(got);
@@ -168,6 +175,7 @@ static void mismatch_add(struct mismatch *m, size_t i, double by) {
     if (by > m->worst_by) m->worst = i, m->worst_by = by;
 }
 
+#define AT(x, i) (n ? (double)x[i] : 0)
 #define CHECK_ARRAY(T, name, bad, by, unit, ...)                                                                      \
     bool name(const T *got, const T *want, size_t n, __VA_ARGS__, const char *file, int line, const char *what) {     \
         struct mismatch m = {0};                                                                                      \
@@ -175,21 +183,26 @@ static void mismatch_add(struct mismatch *m, size_t i, double by) {
             if (bad) mismatch_add(&m, i, by);                                                                         \
         }                                                                                                             \
         return test_check(!m.count, file, line,                                                                       \
-            "%s: %zu of %zu differ; first [%zu] is %.9g, not %.9g; worst [%zu] is %.9g, not %.9g (off by %.3g " unit ")", what, \
-            m.count, n, m.first, m.count ? (double)got[m.first] : 0, m.count ? (double)want[m.first] : 0, m.worst,    \
-            m.count ? (double)got[m.worst] : 0, m.count ? (double)want[m.worst] : 0, m.worst_by);                     \
+            "%s: %zu of %zu differ; first [%zu] is %.9g, not %.9g; worst [%zu] is %.9g, not %.9g (off by %.3g " unit  \
+            ")", what, m.count, n, m.first, AT(got, m.first), AT(want, m.first), m.worst, AT(got, m.worst),           \
+            AT(want, m.worst), m.worst_by);                                                                           \
     }
-CHECK_ARRAY(double, test_check_f64, !test_close(got[i], want[i], rtol, atol), fabs(got[i] - want[i]), "absolute", double rtol, double atol)
-CHECK_ARRAY(float, test_check_f32, !test_close(got[i], want[i], rtol, atol), fabs((double)got[i] - want[i]), "absolute", double rtol, double atol)
-CHECK_ARRAY(float, test_check_ulp32, !(test_ulps32(got[i], want[i]) <= ulps), test_ulps32(got[i], want[i]), "ulp", double ulps)
-CHECK_ARRAY(double, test_check_ulp64, !(test_ulps64(got[i], want[i]) <= ulps), test_ulps64(got[i], want[i]), "ulp", double ulps)
+CHECK_ARRAY(double, test_check_f64, !test_close(got[i], want[i], rtol, atol), fabs(got[i] - want[i]), "absolute",
+    double rtol, double atol)
+CHECK_ARRAY(float, test_check_f32, !test_close(got[i], want[i], rtol, atol), fabs((double)got[i] - want[i]),
+    "absolute", double rtol, double atol)
+CHECK_ARRAY(float, test_check_ulp32, !(test_ulps32(got[i], want[i]) <= ulps), test_ulps32(got[i], want[i]), "ulp",
+    double ulps)
+CHECK_ARRAY(double, test_check_ulp64, !(test_ulps64(got[i], want[i]) <= ulps), test_ulps64(got[i], want[i]), "ulp",
+    double ulps)
 
 struct rng *test_rng(void) { return &random_state; }
 int64_t test_int(int64_t lo, int64_t hi) { return lo + (int64_t)rng_below(&random_state, (uint64_t)(hi - lo) + 1); }
 double test_uniform(double lo, double hi) { return lo + (hi - lo) * rng_uniform(&random_state); }
 double test_normal(void) { return rng_normal(&random_state); }
 
-/* ---- the checking allocator ------------------------------------------------------------------------------------------ */
+/* ---- the checking allocator
+ * ------------------------------------------------------------------------------------------ */
 
 enum { GUARD = 64 }; /* bytes before and behind each block; those before hold its record */
 #define BLOCK_MAGIC 0x7e55e7a0b10c4a11u
@@ -224,10 +237,12 @@ static void *block_new(struct heap *h, size_t size) {
 static struct block *block_of(void *p, size_t old_size) {
     struct block *b = (struct block *)((char *)p - GUARD);
     CHECK_MSG(b->magic == BLOCK_MAGIC, "a block that was never allocated, or is already free, was passed back");
-    CHECK_MSG(b->size == old_size, "block %" PRIu64 " of %zu bytes was passed back as one of %zu", b->number, b->size, old_size);
+    CHECK_MSG(b->size == old_size, "block %" PRIu64 " of %zu bytes was passed back as one of %zu", b->number, b->size,
+        old_size);
     unsigned char *end = (unsigned char *)p + b->size;
     for (int i = 0; i < GUARD; i++) {
-        if (!CHECK_MSG(end[i] == 0xee, "block %" PRIu64 " of %zu bytes was written past its end", b->number, b->size)) break;
+        bool kept = end[i] == 0xee;
+        if (!CHECK_MSG(kept, "block %" PRIu64 " of %zu bytes was written past its end", b->number, b->size)) break;
     }
     return b;
 }
@@ -310,7 +325,8 @@ static bool torture_run(torture_fn *fn, void *arg, uint64_t refuse, uint64_t *re
         CHECK_MSG(s == TSR_ENOMEM, "allocation %" PRIu64 " was refused, yet the context says \"%s\" (%s)", refuse,
             tsr_status_name(s), c ? tsr_error_message(c) : "");
     } else {
-        CHECK_MSG(done && s == TSR_OK, "failed with no allocation refused: \"%s\" (%s)", tsr_status_name(s), c ? tsr_error_message(c) : "");
+        CHECK_MSG(done && s == TSR_OK, "failed with no allocation refused: \"%s\" (%s)", tsr_status_name(s),
+            c ? tsr_error_message(c) : "");
     }
     int before = current.failures;
     tsr_close(c);
@@ -336,7 +352,8 @@ int64_t torture(torture_fn *fn, void *arg) {
     return (int64_t)runs;
 }
 
-/* ---- files ---------------------------------------------------------------------------------------------------------- */
+/* ---- files
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static char folder[256];
 
@@ -371,7 +388,8 @@ void test_write_file(const char *path, const void *p, size_t n) {
     TSR_ASSERT(wrote == n && !fclose(f));
 }
 
-/* ---- main ------------------------------------------------------------------------------------------------------------ */
+/* ---- main
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static void run_test(const struct test *t) {
     running = t;

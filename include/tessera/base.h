@@ -50,8 +50,8 @@ typedef enum tsr_status {
 typedef struct tsr_ctx tsr_ctx;
 
 /* The host allocator: one function in the manner of Lua's. p == NULL allocates; new_size == 0 frees (returns NULL);
- * otherwise resizes. old_size is what the block had (0 for none). Memory is aligned to at least 64 bytes when
- * new_size >= 64, else to 16. Returns NULL when it cannot; the old block then stays valid. Must be callable from any thread. */
+ * otherwise resizes. old_size is what the block had (0 for none). Memory is aligned to at least 64 bytes when new_size
+ * >= 64, else to 16. Returns NULL when it cannot; the old block then stays valid. Must be callable from any thread. */
 typedef void *tsr_allocator(void *user, void *p, size_t old_size, size_t new_size);
 
 /* What a context is opened with. Zero-initialise it, then set what matters: every zero means "the default". */
@@ -72,7 +72,7 @@ tsr_ctx *tsr_open(const tsr_config *config /* may be NULL */); /* NULL only when
 void tsr_close(tsr_ctx *c);                                    /* frees all the context owns; NULL is accepted */
 
 tsr_status tsr_error_status(const tsr_ctx *c);   /* TSR_OK when no error is recorded */
-const char *tsr_error_message(const tsr_ctx *c); /* "" when none; valid until the error is cleared or the context closed */
+const char *tsr_error_message(const tsr_ctx *c); /* "" when none; valid until it is cleared or the context closed */
 void tsr_error_clear(tsr_ctx *c);
 const char *tsr_status_name(tsr_status s); /* "invalid argument", ... */
 
@@ -80,7 +80,8 @@ tsr_mem_stats tsr_memory(const tsr_ctx *c);
 int tsr_threads(const tsr_ctx *c);
 const char *tsr_version(void); /* "0.1.0" */
 
-/* One line for every environment variable the library reads, for `tessera env`: name, default, meaning. NULL past the end. */
+/* One line for every environment variable the library reads, for `tessera env`: name, default, meaning. NULL past the
+ * end. */
 typedef struct tsr_env_info {
     const char *name, *fallback, *help;
 } tsr_env_info;

@@ -1,8 +1,8 @@
 /* cpu.c: what this machine is: instruction set level, number of processors, clock.
  *
- * A level is one of the x86-64 psABI's micro-architecture levels (v2, v3, v4) and is there only when every feature of it is, in the
- * processor (CPUID leaves 1, 7 and 0x80000001) and in the operating system (XCR0: it saves the wide registers). Intel 64 and IA-32
- * Architectures Software Developer's Manual, volume 2, CPUID and XGETBV. */
+ * A level is one of the x86-64 psABI's micro-architecture levels (v2, v3, v4) and is there only when every feature of
+ * it is, in the processor (CPUID leaves 1, 7 and 0x80000001) and in the operating system (XCR0: it saves the wide
+ * registers). Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, CPUID and XGETBV. */
 #define _GNU_SOURCE /* sched_getaffinity */
 #include <sched.h>
 #include <stdatomic.h>
@@ -29,7 +29,8 @@ static unsigned read_xcr0(void) {
 }
 
 static enum cpu_isa detect(void) {
-    const unsigned leaf1 = bit_FMA | bit_MOVBE | bit_OSXSAVE | bit_AVX | bit_F16C, leaf7 = bit_AVX2 | bit_BMI | bit_BMI2;
+    const unsigned leaf1 = bit_FMA | bit_MOVBE | bit_OSXSAVE | bit_AVX | bit_F16C;
+    const unsigned leaf7 = bit_AVX2 | bit_BMI | bit_BMI2;
     const unsigned leaf7_512 = bit_AVX512F | bit_AVX512DQ | bit_AVX512CD | bit_AVX512BW | bit_AVX512VL, lzcnt = 1u << 5;
     const unsigned ymm_saved = 0x6, zmm_saved = 0xe6;
     unsigned a, b, c, d;
@@ -43,7 +44,8 @@ static enum cpu_isa detect(void) {
 static enum cpu_isa detect(void) { return CPU_GENERIC; }
 #endif
 
-/* CPUID traps to the hypervisor on a virtual machine (tens of microseconds), so the answer, a fact of the machine, is kept. */
+/* CPUID traps to the hypervisor on a virtual machine (tens of microseconds), so the answer, a fact of the machine, is
+ * kept. */
 enum cpu_isa cpu_isa(void) {
     static atomic_int known = -1;
     int best = atomic_load_explicit(&known, memory_order_relaxed);

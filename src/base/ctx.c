@@ -1,11 +1,11 @@
 /* ctx.c: opening and closing a context, its error, its accounting, its slots.
  *
- * The context is one block from the caller's allocator, counted like every other, so that after tsr_close() the host has got every
- * byte back. What the rooms above hang on it goes in reverse order of enum ctx_slot; the worker threads go last, because a room's
- * destructor may still wait for them.
+ * The context is one block from the caller's allocator, counted like every other, so that after tsr_close() the host
+ * has got every byte back. What the rooms above hang on it goes in reverse order of enum ctx_slot; the worker threads
+ * go last, because a room's destructor may still wait for them.
  *
- * The error is a fixed buffer: recording one never allocates, so running out of memory can always be reported. The first error
- * wins; a lock makes that true when several workers fail at once. */
+ * The error is a fixed buffer: recording one never allocates, so running out of memory can always be reported. The
+ * first error wins; a lock makes that true when several workers fail at once. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -65,7 +65,8 @@ const char *tsr_version(void) {
     return STRING(TSR_VERSION_MAJOR) "." STRING(TSR_VERSION_MINOR) "." STRING(TSR_VERSION_PATCH);
 }
 
-/* ---- slots and threads ---------------------------------------------------------------------------------------------- */
+/* ---- slots and threads
+ * ---------------------------------------------------------------------------------------------- */
 
 void *ctx_slot(const tsr_ctx *c, enum ctx_slot s) { return c->slot[s].state; }
 
@@ -80,7 +81,8 @@ struct pool *ctx_pool(tsr_ctx *c) {
     return c->pool;
 }
 
-/* ---- errors --------------------------------------------------------------------------------------------------------- */
+/* ---- errors
+ * --------------------------------------------------------------------------------------------------------- */
 
 static const char *const status_name[TSR_STATUS_COUNT] = {
 #define X(name, text) [TSR_##name] = text,

@@ -1,7 +1,8 @@
 /* ctx.h: the inside of a context, as the rooms above base see it.
  *
  * base/ knows no tensors, so every other room hangs its own state on a slot: ctx_slot_set() stores a pointer with the
- * function that destroys it. Slots are destroyed in the reverse order of enum ctx_slot (runs before graphs before types). */
+ * function that destroys it. Slots are destroyed in the reverse order of enum ctx_slot (runs before graphs before
+ * types). */
 #ifndef BASE_CTX_H
 #define BASE_CTX_H
 
@@ -16,7 +17,8 @@ typedef void ctx_slot_free(tsr_ctx *c, void *state);
 
 void *ctx_slot(const tsr_ctx *c, enum ctx_slot s); /* NULL until set */
 void ctx_slot_set(tsr_ctx *c, enum ctx_slot s, void *state, ctx_slot_free *destroy);
-struct pool *ctx_pool(tsr_ctx *c); /* the worker threads; started at first use; NULL with ENOMEM recorded if they cannot be */
+/* the worker threads; started at first use; NULL with ENOMEM recorded if they cannot be */
+struct pool *ctx_pool(tsr_ctx *c);
 const char *ctx_device_name(const tsr_ctx *c);
 
 /* Record an error unless one is recorded already; always returns `s`, so `return err_set(c, TSR_EINVAL, ...)` works.

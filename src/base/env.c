@@ -1,6 +1,7 @@
 /* env.c: the environment variables of env.def, and nothing else that reads the environment.
  *
- * A variable that is not set, or set to nothing, has the default of its line. Asking for one that has no line is a bug of ours. */
+ * A variable that is not set, or set to nothing, has the default of its line. Asking for one that has no line is a bug
+ * of ours. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,8 +1,9 @@
 /* file.c: whole files in (mapped) and whole files out (written beside, then renamed).
  *
- * A file under its final name is always complete: data go to NAME.tmp-PID-K in the same folder, are flushed and fsynced, and only
- * then renamed over NAME; the folder is fsynced so that the rename survives a power cut too. Every step's result is looked at,
- * because a full disk may show itself first in fclose. A link under the final name is replaced, not followed. */
+ * A file under its final name is always complete: data go to NAME.tmp-PID-K in the same folder, are flushed and
+ * fsynced, and only then renamed over NAME; the folder is fsynced so that the rename survives a power cut too. Every
+ * step's result is looked at, because a full disk may show itself first in fclose. A link under the final name is
+ * replaced, not followed. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -18,7 +19,8 @@ static tsr_status file_error(tsr_ctx *c, const char *what, const char *path, int
     const char *hint = missing ? "check the path"
                      : e == EACCES || e == EPERM || e == EROFS ? "check the permissions"
                      : e == ENOSPC || e == EDQUOT || e == EFBIG ? "free some space or choose another disk" : "";
-    return err_set(c, missing ? TSR_ENOTFOUND : TSR_EIO, "cannot %s \"%s\": %s%s%s", what, path, strerror(e), *hint ? "; " : "", hint);
+    return err_set(c, missing ? TSR_ENOTFOUND : TSR_EIO, "cannot %s \"%s\": %s%s%s", what, path, strerror(e),
+        *hint ? "; " : "", hint);
 }
 
 static tsr_status map_fd(tsr_ctx *c, const char *path, int fd, struct file_map *out) {
@@ -26,7 +28,9 @@ static tsr_status map_fd(tsr_ctx *c, const char *path, int fd, struct file_map *
     if (fstat(fd, &st)) return file_error(c, "read", path, errno);
     if (S_ISDIR(st.st_mode)) return file_error(c, "read", path, EISDIR);
     if (!S_ISREG(st.st_mode)) {
-        return err_set(c, TSR_EIO, "cannot read \"%s\": it is a pipe or a device, and a regular file is needed; copy it to a file first", path);
+        return err_set(c, TSR_EIO,
+            "cannot read \"%s\": it is a pipe or a device, and a regular file is needed; copy it to a file first",
+            path);
     }
     if ((uintmax_t)st.st_size > PTRDIFF_MAX) return file_error(c, "map", path, EFBIG);
     if (!st.st_size) return TSR_OK;
@@ -38,7 +42,8 @@ static tsr_status map_fd(tsr_ctx *c, const char *path, int fd, struct file_map *
 
 tsr_status file_map(tsr_ctx *c, const char *path, struct file_map *out) {
     *out = (struct file_map){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* non-blocking: opening a pipe must not wait for a writer */
+    /* non-blocking: opening a pipe must not wait for a writer */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return file_error(c, "open", path, errno);
     tsr_status s = map_fd(c, path, fd, out);
     close(fd);
@@ -50,7 +55,8 @@ void file_unmap(struct file_map *f) {
     *f = (struct file_map){0};
 }
 
-/* ---- writing -------------------------------------------------------------------------------------------------------- */
+/* ---- writing
+ * -------------------------------------------------------------------------------------------------------- */
 
 enum { TMP_TRIES = 100, TMP_EXTRA = 48 };
 

@@ -1,12 +1,13 @@
 /* map.c: the hash table of map.h, and the hash.
  *
- * `entry` is dense and in order of insertion; `index` holds positions in it plus one and is probed linearly, at most half full. A
- * removed entry keeps its place in both as a tombstone (item NULL) until the next rebuild squeezes them out, in order. A rebuild
- * that cannot get memory leaves the table as it was.
+ * `entry` is dense and in order of insertion; `index` holds positions in it plus one and is probed linearly, at most
+ * half full. A removed entry keeps its place in both as a tombstone (item NULL) until the next rebuild squeezes them
+ * out, in order. A rebuild that cannot get memory leaves the table as it was.
  *
- * hash_bytes is a multiply-xorshift chain over little-endian 64-bit words with the length in its start value; its constants are
- * those of hash_mix and of the splitmix64 finaliser (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014).
- * Not for adversaries: a table of foreign names can be made slow by who chooses them, never wrong. */
+ * hash_bytes is a multiply-xorshift chain over little-endian 64-bit words with the length in its start value; its
+ * constants are those of hash_mix and of the splitmix64 finaliser (Steele, Lea, Flood, "Fast splittable pseudorandom
+ * number generators", 2014). Not for adversaries: a table of foreign names can be made slow by who chooses them, never
+ * wrong. */
 #include "base/map.h"
 
 #include <string.h>
@@ -79,7 +80,8 @@ void map_remove(struct map *m, uint64_t hash, const void *item) {
     }
 }
 
-/* ---- hash ----------------------------------------------------------------------------------------------------------- */
+/* ---- hash
+ * ----------------------------------------------------------------------------------------------------------- */
 
 static uint64_t load_le(const uint8_t *p, size_t n) {
     uint64_t x = 0;

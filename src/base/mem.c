@@ -1,11 +1,12 @@
 /* mem.c: the one place that calls the host's allocator, and the arena on top of it.
  *
- * Accounting: `now` is the sum of the sizes of live blocks exactly as they were asked for; `peak` its maximum; `allocs` counts every
- * request for memory, refused ones too, because the torture test refuses the Nth. A zero-byte request is a one-byte block, so NULL
- * always means failure. A request above PTRDIFF_MAX is refused here: no object may be larger, and allocators differ in what they do.
+ * Accounting: `now` is the sum of the sizes of live blocks exactly as they were asked for; `peak` its maximum;
+ * `allocs` counts every request for memory, refused ones too, because the torture test refuses the Nth. A zero-byte
+ * request is a one-byte block, so NULL always means failure. A request above PTRDIFF_MAX is refused here: no object
+ * may be larger, and allocators differ in what they do.
  *
- * Arena chunks double from 4 KiB to 1 MiB; a block larger than that gets a chunk of its own size. Chunks are zeroed once when they
- * are made, which is all the zeroing that arena_alloc promises. */
+ * Arena chunks double from 4 KiB to 1 MiB; a block larger than that gets a chunk of its own size. Chunks are zeroed
+ * once when they are made, which is all the zeroing that arena_alloc promises. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,8 +38,9 @@ void *mem_resize(tsr_ctx *c, void *p, size_t old_n, size_t new_n) {
     atomic_fetch_add(&c->allocs, 1);
     void *q = new_n <= PTRDIFF_MAX - 64 ? c->alloc(c->alloc_user, p, old_n, new_n) : NULL;
     if (!q) {
-        err_set(c, TSR_ENOMEM, "out of memory: asked for %zu bytes with %zu in use; use a smaller model or batch, or give the "
-                "process more memory", new_n, atomic_load(&c->now));
+        err_set(c, TSR_ENOMEM,
+            "out of memory: asked for %zu bytes with %zu in use; use a smaller model or batch, or give the process "
+            "more memory", new_n, atomic_load(&c->now));
         return NULL;
     }
     account(c, old_n, new_n);
@@ -72,13 +74,15 @@ void mem_strfree(tsr_ctx *c, char *s) {
 void *mem_array(tsr_ctx *c, size_t count, size_t size) {
     size_t n;
     if (size_mul(count, size, &n)) return mem_zalloc(c, n);
-    err_set(c, TSR_ENOMEM, "out of memory: an array of %zu elements of %zu bytes is larger than the address space", count, size);
+    err_set(c, TSR_ENOMEM, "out of memory: an array of %zu elements of %zu bytes is larger than the address space",
+        count, size);
     return NULL;
 }
 
 void mem_array_free(tsr_ctx *c, void *p, size_t count, size_t size) { mem_free(c, p, count * size); }
 
-/* ---- arena ---------------------------------------------------------------------------------------------------------- */
+/* ---- arena
+ * ---------------------------------------------------------------------------------------------------------- */
 
 enum { CHUNK_MIN = 4096, CHUNK_MAX = 1 << 20 };
 

@@ -1,13 +1,14 @@
 /* mem.h: every byte through the context's allocator, every size a checked product.
  *
- * A failed allocation records TSR_ENOMEM in the context and returns NULL; callers unwind and return. Old sizes are passed
- * back so that accounting is exact: a block is freed with the size it was allocated with. Thread safe. */
+ * A failed allocation records TSR_ENOMEM in the context and returns NULL; callers unwind and return. Old sizes are
+ * passed back so that accounting is exact: a block is freed with the size it was allocated with. Thread safe. */
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
 
 #include "base/ctx.h"
 
-void *mem_alloc(tsr_ctx *c, size_t n);                            /* uninitialised; n == 0 gives a non-NULL one-byte block */
+/* uninitialised; n == 0 gives a non-NULL one-byte block */
+void *mem_alloc(tsr_ctx *c, size_t n);
 void *mem_zalloc(tsr_ctx *c, size_t n);                           /* zeroed */
 void *mem_resize(tsr_ctx *c, void *p, size_t old_n, size_t new_n); /* NULL on failure, p stays valid */
 void mem_free(tsr_ctx *c, void *p, size_t n);                     /* p may be NULL */

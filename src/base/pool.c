@@ -1,16 +1,18 @@
 /* pool.c: persistent workers and the self-scheduled parallel loop.
  *
- * One job is open at a time. A worker that sees a new epoch joins the job under the lock (inside++), claims runs of iterations from
- * an atomic counter until none are left, and leaves (inside--). The caller does the same as worker 0, then closes the job under the
- * lock, so that no late worker can join, and waits until inside is 0: then every claimed iteration is done and the job, which lives
- * in the pool, may be reused. Nobody waits for a worker that slept through a job.
+ * One job is open at a time. A worker that sees a new epoch joins the job under the lock (inside++), claims runs of
+ * iterations from an atomic counter until none are left, and leaves (inside--). The caller does the same as worker 0,
+ * then closes the job under the lock, so that no late worker can join, and waits until inside is 0: then every claimed
+ * iteration is done and the job, which lives in the pool, may be reused. Nobody waits for a worker that slept through
+ * a job.
  *
- * Waiting is a short spin (a loop is often followed by the next within microseconds), then a condition variable; on a machine with
- * fewer cores than threads nobody spins.
+ * Waiting is a short spin (a loop is often followed by the next within microseconds), then a condition variable; on a
+ * machine with fewer cores than threads nobody spins.
  *
- * Which loop a thread is inside of is a chain of frames on the stacks of the callers, headed by a thread-local pointer: a nested
- * call finds its pool there and runs inline under the worker index it already has, so scratch memory by index stays private. A
- * caller from an unrelated thread while a job is open runs inline as worker 0 of its own loop. */
+ * Which loop a thread is inside of is a chain of frames on the stacks of the callers, headed by a thread-local
+ * pointer: a nested call finds its pool there and runs inline under the worker index it already has, so scratch memory
+ * by index stays private. A caller from an unrelated thread while a job is open runs inline as worker 0 of its own
+ * loop. */
 #include "base/pool.h"
 
 #include <pthread.h>
@@ -120,7 +122,8 @@ struct pool *pool_open(tsr_ctx *c, int threads) {
         p->worker[i] = (struct worker){.pool = p, .id = i + 1};
         int e = pthread_create(&p->worker[i].thread, NULL, worker_main, &p->worker[i]);
         if (!e) continue;
-        err_set(c, TSR_ENOMEM, "cannot start thread %d of %d (%s); set TSR_THREADS to a smaller number", i + 2, p->threads, strerror(e));
+        err_set(c, TSR_ENOMEM, "cannot start thread %d of %d (%s); set TSR_THREADS to a smaller number", i + 2,
+            p->threads, strerror(e));
         goto fail;
     }
     return p;

@@ -1,8 +1,9 @@
 /* rng.c: Philox4x32-10, Threefry2x32-20 and the sequential generator over Philox.
  *
- * Rounds, multipliers, rotations and key schedules are those of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy
- * as 1, 2, 3", SC'11 (section 3.2, 3.3 and table 2). The sequential generator numbers its 64-bit draws: draw 2k and 2k+1 are the
- * halves of the Philox block with counter (k, stream) and key seed, so its state is a position and nothing is buffered. */
+ * Rounds, multipliers, rotations and key schedules are those of Salmon, Moraes, Dror and Shaw, "Parallel random
+ * numbers: as easy as 1, 2, 3", SC'11 (section 3.2, 3.3 and table 2). The sequential generator numbers its 64-bit
+ * draws: draw 2k and 2k+1 are the halves of the Philox block with counter (k, stream) and key seed, so its state is a
+ * position and nothing is buffered. */
 #include "base/rng.h"
 
 #include <math.h>

@@ -1,7 +1,7 @@
 /* rng.h: counter-based random bits: the same key and counter give the same bits on every machine and thread.
  *
- * Philox4x32-10 and Threefry2x32-20 of Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC'11;
- * the published known-answer vectors are in tests/base. StableHLO's rng_bit_generator is built on these. */
+ * Philox4x32-10 and Threefry2x32-20 of Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3",
+ * SC'11; the published known-answer vectors are in tests/base. StableHLO's rng_bit_generator is built on these. */
 #ifndef BASE_RNG_H
 #define BASE_RNG_H
 

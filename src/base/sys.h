@@ -22,7 +22,8 @@ void file_out_abort(struct file_out *o);        /* removes the temporary file; a
 double clock_seconds(void); /* monotonic */
 
 /* Levels of instruction set that kernels are built for; each contains the ones before. */
-enum cpu_isa { CPU_GENERIC, CPU_AVX2, CPU_AVX512, CPU_ISA_COUNT }; /* generic = x86-64-v2 or whatever the target has; AVX2 includes FMA and F16C (x86-64-v3); AVX512 = x86-64-v4 */
+/* generic = x86-64-v2 or whatever the target has; AVX2 includes FMA and F16C (x86-64-v3); AVX512 = x86-64-v4 */
+enum cpu_isa { CPU_GENERIC, CPU_AVX2, CPU_AVX512, CPU_ISA_COUNT };
 enum cpu_isa cpu_isa(void);                   /* best this machine runs; TSR_ISA=generic|avx2|avx512 lowers it */
 const char *cpu_isa_name(enum cpu_isa isa);
 int cpu_count(void);

@@ -1,7 +1,8 @@
 /* vec.c: growth of arrays, and strings.
  *
- * Capacity doubles from 8 elements (64 bytes for strings), so n pushes cost O(n) copies. A failed growth leaves the old contents
- * alone. str_printf formats twice when the text does not fit: once to learn its length, once into the room made for it. */
+ * Capacity doubles from 8 elements (64 bytes for strings), so n pushes cost O(n) copies. A failed growth leaves the
+ * old contents alone. str_printf formats twice when the text does not fit: once to learn its length, once into the
+ * room made for it. */
 #include "base/vec.h"
 
 #include <stdint.h>
@@ -13,7 +14,8 @@ static bool too_large(tsr_ctx *c, const char *what, size_t limit) {
     return false;
 }
 
-/* vp is the address of the array's pointer, whatever its type: it is read and written as bytes, so no aliasing rule is broken. */
+/* vp is the address of the array's pointer, whatever its type: it is read and written as bytes, so no aliasing rule is
+ * broken. */
 bool vec_grow_(tsr_ctx *c, void *vp, size_t *cap, size_t want, size_t elem) {
     if (want <= *cap) return true;
     if (want > VEC_MAX_BYTES / elem) return too_large(c, "an array", VEC_MAX_BYTES);
@@ -29,7 +31,8 @@ bool vec_grow_(tsr_ctx *c, void *vp, size_t *cap, size_t want, size_t elem) {
     return true;
 }
 
-/* ---- strings -------------------------------------------------------------------------------------------------------- */
+/* ---- strings
+ * -------------------------------------------------------------------------------------------------------- */
 
 static char no_text[1] = ""; /* what an empty string points at; never written, because every write reserves first */
 
@@ -86,7 +89,8 @@ void str_printf(struct str *s, const char *fmt, ...) {
     va_end(ap);
 }
 
-/* Length of the UTF-8 sequence at p (RFC 3629: no overlong forms, no surrogates, at most U+10FFFF), 0 when it is not one. */
+/* Length of the UTF-8 sequence at p (RFC 3629: no overlong forms, no surrogates, at most U+10FFFF), 0 when it is not
+ * one. */
 static size_t utf8_length(const unsigned char *p) {
     size_t n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
     for (size_t i = 1; i < n; i++) {
@@ -98,7 +102,8 @@ static size_t utf8_length(const unsigned char *p) {
 }
 
 void str_json(struct str *s, const char *text) {
-    static const char short_form[][2] = {{'"', '"'}, {'\\', '\\'}, {'\n', 'n'}, {'\t', 't'}, {'\r', 'r'}, {'\b', 'b'}, {'\f', 'f'}};
+    static const char short_form[][2] = {
+        {'"', '"'}, {'\\', '\\'}, {'\n', 'n'}, {'\t', 't'}, {'\r', 'r'}, {'\b', 'b'}, {'\f', 'f'}};
     str_putc(s, '"');
     for (const unsigned char *p = (const unsigned char *)text; *p;) {
         size_t n = utf8_length(p), i = 0, forms = sizeof short_form / sizeof *short_form;

@@ -1,5 +1,6 @@
-/* test_rng.c: the generators against the known-answer vectors published with Random123 (Salmon et al., SC'11), and what the sequential
- * generator promises: a position as state, unbiased ranges, the right moments. Wrong bits here would change every shuffle. */
+/* test_rng.c: the generators against the known-answer vectors published with Random123 (Salmon et al., SC'11), and
+ * what the sequential generator promises: a position as state, unbiased ranges, the right moments. Wrong bits here
+ * would change every shuffle. */
 #include <math.h>
 
 #include "harness.h"
@@ -61,7 +62,8 @@ TEST(sequence_is_a_position) {
     }
 }
 
-/* Chi-square over n bins with 2000 draws a bin: for a uniform generator below mean + 6 sigma except once in millions of runs. */
+/* Chi-square over n bins with 2000 draws a bin: for a uniform generator below mean + 6 sigma except once in millions
+ * of runs. */
 TEST(below_is_uniform) {
     static const uint64_t sizes[] = {1, 2, 3, 7, 10, 64, 100};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {

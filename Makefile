@@ -1,0 +1,32 @@
+# A short front for the CMake build. `make demo` and `make test` work as the first command on a fresh machine.
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
+.PHONY: all demo test lint install bench clean
+all: build/release/build.ninja
+	@cmake --build build/release -j $(JOBS)
+
+build/release/build.ninja:
+	@sh tools/bootstrap.sh
+	@cmake --preset release
+
+demo: all
+	@sh tools/demo.sh
+
+# Lint, then every test program under the release and the asan build; the last line is the count.
+test:
+	@sh tools/bootstrap.sh
+	@sh tools/run_tests.sh release asan
+
+lint:
+	@sh tools/lint.sh
+
+install: all
+	cmake --install build/release --prefix "$(PREFIX)"
+
+bench: all
+	@cmake --build build/release -j $(JOBS) --target bench_programs
+	@sh tools/bench.sh
+
+clean:
+	rm -rf build

@@ -1,0 +1,49 @@
+#!/bin/sh
+# bootstrap.sh: what the build needs and the machine lacks is installed by the system's package manager, as root or
+# with sudo. Where that is not allowed, the one line to run is printed. Nothing missing: a few milliseconds, and the
+# package manager is not asked.
+need=""
+want() { need="$need $1"; }
+
+for manager in apt-get dnf pacman apk zypper none; do command -v $manager >/dev/null 2>&1 && break; done
+case $manager in # packages of: compiler, C library headers, cmake, ninja, pkg-config, zlib
+    apt-get) gcc=gcc libc=libc6-dev ninja=ninja-build pkgconf=pkg-config zlib=zlib1g-dev ;;
+    dnf)     gcc="gcc libasan libubsan" libc=glibc-devel ninja=ninja-build pkgconf=pkgconf-pkg-config
+             zlib="zlib-devel zlib-static" ;;
+    pacman)  gcc=gcc libc=glibc ninja=ninja pkgconf=pkgconf zlib=zlib ;;
+    apk)     gcc=gcc libc=musl-dev ninja=samurai pkgconf=pkgconf zlib="zlib-dev zlib-static" ;;
+    zypper)  gcc=gcc libc=glibc-devel ninja=ninja pkgconf=pkg-config zlib="zlib-devel zlib-devel-static" ;;
+    *)       gcc=gcc libc=libc-dev ninja=ninja pkgconf=pkg-config zlib=zlib-dev ;;
+esac
+
+command -v cc >/dev/null 2>&1 || command -v "${CC:-gcc}" >/dev/null 2>&1 || want "$gcc"
+[ -e /usr/include/stdio.h ] || echo '#include <stdio.h>' | ${CC:-cc} -E - >/dev/null 2>&1 || want "$libc"
+command -v cmake >/dev/null 2>&1 || want cmake
+command -v ninja >/dev/null 2>&1 || want "$ninja"
+command -v pkg-config >/dev/null 2>&1 || want "$pkgconf"
+pkg-config --exists zlib 2>/dev/null || want "$zlib"
+[ -z "$need" ] && exit 0
+
+case $manager in
+    apt-get) install="apt-get install -y --no-install-recommends$need" refresh="apt-get update" ;;
+    dnf)     install="dnf install -y$need" refresh=true ;;
+    pacman)  install="pacman -S --noconfirm --needed$need" refresh="pacman -Sy" ;;
+    apk)     install="apk add$need" refresh="apk update" ;;
+    zypper)  install="zypper --non-interactive install$need" refresh=true ;;
+    *)       echo "Please install:$need" >&2; exit 1 ;;
+esac
+
+if [ "$(id -u)" = 0 ]; then
+    as_root=""
+elif command -v sudo >/dev/null 2>&1 && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
+    as_root="sudo"
+else
+    echo "Missing:$need. Please run as root:  $refresh && $install" >&2
+    exit 1
+fi
+echo "Installing:$need"
+export DEBIAN_FRONTEND=noninteractive
+$as_root $install >/dev/null 2>&1 || { $as_root $refresh && $as_root $install; } || {
+    echo "That did not work. Please run as root:  $refresh && $install" >&2
+    exit 1
+}
