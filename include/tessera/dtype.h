@@ -76,7 +76,7 @@ bool tsr_dtype_parse(const char *name, tsr_dtype *out);        /* false: no such
 bool tsr_dtype_bytes(tsr_dtype t, int64_t count, size_t *out); /* bytes of count elements; false: overflow, negative, or
                                                                    count not a multiple of a BLOCK type's block length (i4/u4 round up) */
 
-/* Scalar conversions, round to nearest even; NaN stays NaN (quiet, sign kept). Overflow gives infinity, or NaN for e4m3fn. */
+/* Scalar conversions, round to nearest even; NaN stays NaN with its sign (narrowing makes it quiet). Overflow gives infinity, or NaN for e4m3fn. */
 float tsr_f16_to_f32(uint16_t h);
 uint16_t tsr_f32_to_f16(float f);
 float tsr_bf16_to_f32(uint16_t h);
