@@ -70,8 +70,8 @@ tsr_node *tsr_zeros_like(tsr_ctx *c, const tsr_node *x);
 tsr_node *tsr_ones_like(tsr_ctx *c, const tsr_node *x);
 
 /* ---- reductions ----------------------------------------------------------------------------------------------------
- * Over n axes; axes == NULL: over all. keepdims leaves extents of 1. sum and prod of bool count in i32; mean and var of f16 and
- * bf16 are computed in f32 and rounded once. var: divides by (count - correction). arg: ties give the least index; i32. */
+ * Over n axes; axes == NULL: over all. keepdims leaves extents of 1. sum and prod of bool count in i32; mean and variance of f16 and
+ * bf16 are computed in f32 and rounded once. variance: divides by (count - correction). arg: ties give the least index; i32. */
 tsr_node *tsr_sum(tsr_ctx *c, tsr_node *x, int n, const int *axes, bool keepdims);
 tsr_node *tsr_prod(tsr_ctx *c, tsr_node *x, int n, const int *axes, bool keepdims);
 tsr_node *tsr_max(tsr_ctx *c, tsr_node *x, int n, const int *axes, bool keepdims);
@@ -79,7 +79,7 @@ tsr_node *tsr_min(tsr_ctx *c, tsr_node *x, int n, const int *axes, bool keepdims
 tsr_node *tsr_all(tsr_ctx *c, tsr_node *x, int n, const int *axes, bool keepdims);
 tsr_node *tsr_any(tsr_ctx *c, tsr_node *x, int n, const int *axes, bool keepdims);
 tsr_node *tsr_mean(tsr_ctx *c, tsr_node *x, int n, const int *axes, bool keepdims);
-tsr_node *tsr_var(tsr_ctx *c, tsr_node *x, int n, const int *axes, bool keepdims, double correction);
+tsr_node *tsr_variance(tsr_ctx *c, tsr_node *x, int n, const int *axes, bool keepdims, double correction);
 tsr_node *tsr_std(tsr_ctx *c, tsr_node *x, int n, const int *axes, bool keepdims, double correction);
 tsr_node *tsr_argmax(tsr_ctx *c, tsr_node *x, int axis, bool keepdims);
 tsr_node *tsr_argmin(tsr_ctx *c, tsr_node *x, int axis, bool keepdims);
