@@ -252,6 +252,7 @@ static void block_delete(struct heap *h, struct block *b) {
     else h->blocks = b->next;
     if (b->next) b->next->prev = b->prev;
     memset(b, 0x5a, b->size + 2 * GUARD);
+    __asm__ volatile("" : : "r"(b) : "memory"); /* else the compiler drops stores into what is freed next */
     free(b);
 }
 

@@ -63,11 +63,12 @@ enum { TMP_TRIES = 100, TMP_EXTRA = 48 };
 /* Drops everything `o` holds; the temporary file stays unless it is removed before. */
 static void release(struct file_out *o) {
     if (o->f) fclose(o->f);
+    if (o->tmp) mem_free(o->c, o->tmp, strlen(o->path) + TMP_EXTRA);
     mem_strfree(o->c, o->path);
-    if (o->tmp) mem_free(o->c, o->tmp, strlen(o->path ? o->path : "") + TMP_EXTRA);
     *o = (struct file_out){.c = o->c};
 }
 
+/* Opens the first free name beside the target; -1 with errno set when there is none. */
 static int create_tmp(struct file_out *o, size_t room) {
     int fd = -1;
     for (int k = 0; k < TMP_TRIES && fd < 0; k++) {
@@ -79,26 +80,20 @@ static int create_tmp(struct file_out *o, size_t room) {
 }
 
 tsr_status file_out_open(tsr_ctx *c, const char *path, struct file_out *o) {
-    *o = (struct file_out){.c = c};
     size_t room = strlen(path) + TMP_EXTRA;
-    int fd = -1;
-    o->tmp = mem_alloc(c, room);
-    o->path = mem_strdup(c, path);
-    if (o->tmp && o->path) {
-        fd = create_tmp(o, room);
-        if (fd < 0) file_error(c, "create", o->tmp, errno);
-    }
+    *o = (struct file_out){.c = c, .path = mem_strdup(c, path)};
+    o->tmp = o->path ? mem_alloc(c, room) : NULL;
+    if (!o->tmp) return release(o), TSR_ENOMEM;
+    int fd = create_tmp(o, room);
     o->f = fd >= 0 ? fdopen(fd, "wb") : NULL;
     if (o->f) return TSR_OK;
+    tsr_status s = file_error(c, "create", o->tmp, errno);
     if (fd >= 0) {
-        file_error(c, "create", o->tmp, errno);
         close(fd);
         unlink(o->tmp);
     }
-    if (o->tmp) mem_free(c, o->tmp, room);
-    o->tmp = NULL;
     release(o);
-    return tsr_error_status(c);
+    return s;
 }
 
 tsr_status file_out_write(struct file_out *o, const void *p, size_t n) {
