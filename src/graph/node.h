@@ -64,11 +64,13 @@ static inline struct attr attr_str(enum attr_key k, const char *s) { return (str
 static inline struct attr attr_dtype(enum attr_key k, tsr_dtype t) { return (struct attr){.key = k, .dtype = t}; }
 static inline struct attr attr_bytes(enum attr_key k, size_t n, const void *p) { return (struct attr){.key = k, .n = n, .bytes = p}; }
 
+enum { POS_NONE = -1, POS_LISTED = -2 };
 struct tsr_node {
-    uint64_t id, hash;
+    uint64_t id, hash, scope; /* scope: serial of the last scope that took hold of it */
     uint32_t refs;
+    int32_t pos; /* index in owner->node once the owner has ended; before, and for eager nodes, POS_NONE or a pass's scratch */
     uint16_t op; /* enum tsr_op */
-    bool interned, computed; /* computed: was evaluated, its sources are gone */
+    bool interned, computed, poison; /* computed: was evaluated, its sources are gone */
     const tsr_type *type;
     tsr_fn *owner;      /* not counted: the fn holds its nodes */
     int nsrc, nattr, nfn;
@@ -76,6 +78,7 @@ struct tsr_node {
     struct attr *attr;  /* (nattr) sorted by key; owned deep copies */
     tsr_fn **fn;        /* (nfn) bodies, counted */
     tsr_buf **buf;      /* NULL, or the value: one buffer, or one for each item of a tuple */
+    tsr_node *dying;    /* link in the list of nodes being freed */
     size_t bytes;       /* of this allocation (node, arrays and attribute data are one block) */
 };
 
@@ -108,6 +111,7 @@ void node_set_value_take(tsr_ctx *c, tsr_node *n, tsr_buf **buf);
 static inline int type_results(const tsr_type *t) { return t->kind == TSR_TUPLE ? t->rank : 1; }
 static inline const tsr_type *type_result(const tsr_type *t, int i) { return t->kind == TSR_TUPLE ? t->item[i] : t; }
 bool op_is_elem(enum tsr_op op); /* op < TSR_SCALAR_COUNT */
+const char *op_name(enum tsr_op op);
 
 /* ---- fns ---- */
 enum param_kind { PARAM_EXPLICIT, PARAM_CAPTURE, PARAM_VAR };
@@ -137,9 +141,15 @@ struct tsr_fn {
     struct map intern;           /* while open */
 };
 tsr_fn *fn_open_now(tsr_ctx *c); /* innermost open fn, NULL when eager */
+/* The open fn f's own node for a value of an enclosing graph (f == NULL: the value must be eager). Poison on error. */
+tsr_node *fn_capture(tsr_ctx *c, tsr_fn *f, tsr_node *n);
 /* Build the body of f in place with the given values for ALL its parameters (explicit, captures, variables); writes all
  * result.n results (explicit, then assigned). map (may be NULL) receives the new node of f->node.v[i] at [i]. */
 void fn_splice(tsr_ctx *c, const tsr_fn *f, tsr_node *const *arg, tsr_node **out, tsr_node **map);
+/* How a variable looks from inside the open fn f. */
+tsr_node *fn_var_read(tsr_ctx *c, tsr_fn *f, tsr_var *v);
+tsr_status fn_var_assign(tsr_ctx *c, tsr_fn *f, tsr_var *v, tsr_node *value);
+uint64_t node_hash_at(const tsr_node *n); /* structural: sources by their pos */
 /* Values, in the graph being built now, for the parameters past the explicit ones: captures and variable reads. */
 void fn_implicit_args(tsr_ctx *c, const tsr_fn *f, tsr_node **arg /* (param.n - nparam) */);
 
@@ -172,7 +182,7 @@ struct tsr_extent {
     const char *name;              /* SYMBOL */
     const tsr_extent *const *arg;  /* (n) */
     uint64_t hash;
-    uint32_t serial;               /* creation order: the canonical order of operands */
+    uint32_t serial, depth;        /* creation order: the canonical order of operands; nesting */
 };
 /* Must a equal b? True when proved or recorded as a check of the open fn; false (error recorded from fmt) when they cannot. */
 bool extent_require_equal(tsr_ctx *c, const tsr_extent *a, const tsr_extent *b, const char *fmt, ...) TSR_PRINTF(4, 5);

@@ -90,6 +90,7 @@ struct op_def {
     op_ref *ref;
     op_sample *sample;
 };
+extern const struct op_def op_elem[TSR_SCALAR_COUNT] __attribute__((weak));
 const struct op_def *op_def(enum tsr_op op);
 
 /* Sentinels. */
