@@ -79,6 +79,8 @@ void test_skip(const char *fmt, ...) {
     va_end(ap);
 }
 
+int test_failures(void) { return current.failures; }
+
 /* Says where and what, for the first few failures of a case. Workers may check, too. */
 static bool report(bool ok, const char *file, int line, const char *fmt, va_list ap) {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -158,7 +160,8 @@ static int64_t order64(double x) {
 
 double test_ulps64(double a, double b) {
     if (isnan(a) || isnan(b)) return isnan(a) && isnan(b) ? 0 : INFINITY;
-    return fabs((double)order64(a) - (double)order64(b));
+    int64_t x = order64(a), y = order64(b);
+    return (double)(x > y ? (uint64_t)x - (uint64_t)y : (uint64_t)y - (uint64_t)x);
 }
 
 double test_ulps32(float a, float b) {

@@ -42,6 +42,8 @@ void test_skip(const char *fmt, ...) TSR_PRINTF(1, 2); /* marks the present case
         return;                 \
     } while (0)
 
+int test_failures(void); /* failed checks of the present case so far: for tests of the checks themselves */
+
 /* Checks: each evaluates its arguments once and gives true when it held. */
 #define CHECK(x) test_check((x), __FILE__, __LINE__, "%s", #x)
 #define CHECK_MSG(x, ...) test_check((x), __FILE__, __LINE__, __VA_ARGS__)

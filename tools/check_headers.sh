@@ -6,8 +6,8 @@ one() {
     path=${1#include/}
     path=${path#src/}
     path=${path#tests/}
-    out=$(echo "#include \"$path\"" |
-        ${CC:-cc} -x "$language" -std="$standard" -Wall -Wextra -Werror -fsyntax-only -Iinclude -Isrc -Itests - 2>&1) && return
+    out=$(echo "#include \"$path\"" | ${CC:-cc} -x "$language" -std="$standard" -Wall -Wextra -Werror -fsyntax-only \
+        -Iinclude -Isrc -Itests - 2>&1) && return
     printf 'headers\t%s:1: does not compile alone (%s)\n' "$1" "$language"
     echo "$out" | head -n 5 | sed 's/^/headers\t    /'
 }
