@@ -1,5 +1,5 @@
 # Each tests/<room>/test_*.c is one program, build/<preset>/tests/<room>/test_*, registered with ctest under label
-# <room>. tests.list (one "name<TAB>command" a line) is what tools/run_tests.sh reads. Programs run with the source
+# <room>. tests.list (name, command, arguments, with tabs between) is what tools/run_tests.sh reads. Programs run with the source
 # folder as working directory.
 add_library(tsr_harness STATIC tests/harness.c)
 target_include_directories(tsr_harness PUBLIC include src tests)
@@ -10,7 +10,7 @@ set(test_list "")
 function(tsr_add_test name label command)
     add_test(NAME ${name} COMMAND ${command} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
     set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT 300)
-    string(REPLACE ";" " " line "${command}")
+    string(REPLACE ";" "\t" line "${command}")
     set(test_list "${test_list}${name}\t${line}\n" PARENT_SCOPE)
 endfunction()
 

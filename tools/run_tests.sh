@@ -7,6 +7,7 @@
 # that does not build. The output of a program is in build/test-logs/PRESET/NAME.log and is shown when it failed.
 cd "$(dirname "$0")/.." || exit 1
 logs=build/test-logs
+limit=${TSR_TEST_TIMEOUT:-300}
 counts='^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$'
 
 # run_one PRESET NAME COMMAND...
@@ -16,12 +17,12 @@ run_one() {
     log=$logs/$preset/$name.log
     mkdir -p "$(dirname "$log")"
     begin=$(date +%s)
-    timeout -k 10 300 "$@" >"$log" 2>&1
+    timeout -k 10 "$limit" "$@" >"$log" 2>&1
     status=$?
     took=$(($(date +%s) - begin))
     line=$(grep -E "$counts" "$log" | tail -n 1)
     crashed=0 why=""
-    [ $status = 124 ] && why="ran longer than 300 s"
+    [ $status = 124 ] && why="ran longer than $limit s"
     [ $status -gt 124 ] && why="crashed (exit status $status)"
     [ -z "$line" ] && [ -z "$why" ] && why="ended without its count (exit status $status)"
     case $line in
@@ -40,9 +41,10 @@ run_one() {
 
 if [ "$1" = --one ]; then
     IFS='	'
-    set -- $2 # preset, name, command
+    set -- $2 # preset, name, command and its arguments
     unset IFS
-    run_one "$1" "$2" $3
+    report=$(run_one "$@") # printed at once, so that two programs' lines do not mix
+    echo "$report"
     exit
 fi
 
