@@ -26,8 +26,10 @@ struct plan_slot {
     int index;                 /* PARAM: which; CONST: which of plan->constant */
     int root;                  /* ALIAS */
     const tsr_extent *offset;  /* ALIAS; NULL means 0 */
-    int first, last;           /* TEMP (roots): first writing step, last reading step; set by the memory plan */
-    int result;                /* -1, or the result of the fn this root is written as: then it lives in that result's buffer */
+    int node;                  /* position in plan->fn of the node whose value this is, or -1: for the checking modes */
+    /* set by plan_finish: */
+    int first, last;           /* roots: first writing step, last reading step (the step count: read by a result) */
+    int result;                /* -1, or the result of the fn a TEMP root is written as: then it lives in that result's buffer */
 };
 
 enum arg_kind { PLAN_ARG_SLOT, PLAN_ARG_EXTENT };
@@ -93,8 +95,18 @@ typedef struct tsr_plan {
     VEC(const tsr_type *) param; /* all parameters of the fn */
     VEC(int) result;             /* slot of every result of the fn (explicit, then assigned) */
     VEC(struct fn_check) check;  /* why: in mem */
-    VEC(const tsr_extent *) symbol; /* every symbol that occurs */
+    /* set by plan_finish: */
+    VEC(const tsr_extent *) symbol; /* every symbol that occurs in a parameter's type, in order of first use */
+    tsr_fn *fn;                 /* the fn after the last pass, counted: what the checking modes compare with; may be NULL */
+    struct plan_exec *exec;     /* the runner's: kernels resolved, bindings remembered */
+    void (*exec_free)(struct plan_exec *e);
 } tsr_plan;
+
+/* A new empty plan with one reference, named and hashed after f; its params are filled in, its slots and steps are not. */
+tsr_plan *plan_new(tsr_ctx *c, const tsr_fn *f);
+/* After the last step: life times, result slots, symbols. lowered: the fn the steps compute. ENOMEM recorded on failure. */
+tsr_status plan_finish(tsr_plan *p, tsr_fn *lowered);
+int plan_root(const tsr_plan *p, int slot); /* the slot that owns the memory: follows ALIAS */
 
 /* The compiler's options, from the environment and the caller. */
 struct compile_opts {
@@ -113,17 +125,31 @@ void plan_print(struct str *s, const tsr_plan *p);
 int plan_slot_add(tsr_plan *p, enum slot_kind kind, const tsr_type *t);
 struct plan_step *plan_step_add(tsr_plan *p, enum step_kind kind, const char *label, int narg); /* args zeroed, in p->mem */
 
-/* Sizes made numbers. */
+/* Sizes made numbers: all that a run needs beside addresses. */
+struct step_binding {
+    int64_t grid[3];
+    int64_t trips;          /* SCAN, WHILE; -1: no bound */
+    int64_t *scalar;        /* (narg) value of each EXTENT argument */
+    int64_t *dims;          /* (ndims) */
+    double bytes_moved, flops;
+};
+struct slot_binding {
+    int64_t *dim;           /* (rank) */
+    int64_t count;
+    size_t bytes;
+    size_t offset;          /* TEMP root, not a result: in the arena; ALIAS: bytes from the root's start */
+    int takes;              /* TEMP root: the slot whose memory it took over in place, or -1 */
+};
 struct plan_binding {
     int n;
-    tsr_binding *b;         /* every symbol of the plan */
-    int64_t *value;         /* scratch for evaluated extents, by the runner */
-    size_t arena_bytes;
-    size_t *offset;         /* (slot.n) arena offset of each TEMP root that is not a result */
-    int *takes;             /* (slot.n) slot whose memory a TEMP root took over in place, or -1 */
-    size_t *bytes;          /* (slot.n) */
+    tsr_binding *b;         /* (n) the symbols of the plan and of what it was bound with */
+    struct slot_binding *slot; /* (slot.n) */
+    struct step_binding *step; /* (step.n) */
+    size_t arena_bytes, arena_peak; /* what the layout needs; the least any layout could (the greatest sum of live sizes) */
+    struct arena mem;
 };
+/* Checks every fn_check; ECHECK with its reason when one fails. out is released by plan_binding_release also after a failure. */
 tsr_status plan_bind(tsr_ctx *c, const tsr_plan *p, int n, const tsr_binding *b, struct plan_binding *out);
-void plan_binding_release(tsr_ctx *c, struct plan_binding *b);
+void plan_binding_release(struct plan_binding *b);
 
 #endif
