@@ -2,7 +2,7 @@
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: all demo test lint install bench clean
+.PHONY: all demo test lint install bench fuzz clean
 all: build/release/build.ninja
 	@cmake --build build/release -j $(JOBS)
 
@@ -27,6 +27,11 @@ install: all
 bench: all
 	@cmake --build build/release -j $(JOBS) --target bench_programs
 	@sh tools/bench.sh
+
+# Each fuzz target for SECONDS (clang); what it finds is left in build/fuzz.
+SECONDS ?= 60
+fuzz:
+	@sh tools/fuzz.sh $(SECONDS)
 
 clean:
 	rm -rf build

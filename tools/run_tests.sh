@@ -34,7 +34,7 @@ run_one() {
     if [ $status = 0 ] && [ $crashed = 0 ]; then
         echo "$preset $name: $line (${took} s)"
     else
-        echo "$preset $name: $line${why:+; $why}; the end of $log:"
+        echo "$preset $name: $line${why:+; $why}; TSR_TEST_SEED=$TSR_TEST_SEED; the end of $log:"
         tail -n 60 "$log" | sed 's/^/    /'
     fi
 }
@@ -48,6 +48,7 @@ if [ "$1" = --one ]; then
     exit
 fi
 
+export TSR_TEST_SEED="${TSR_TEST_SEED:-$(date +%s)}" # one for all programs, so a crash can be had again
 rm -rf $logs
 mkdir -p $logs
 run_one all lint sh tools/lint.sh
