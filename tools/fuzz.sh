@@ -8,7 +8,8 @@ if ! command -v clang >/dev/null 2>&1; then
     echo "The fuzz targets need clang (apt-get install clang)" >&2
     exit 1
 fi
-[ -e build/fuzz/build.ninja ] || CC=clang cmake -G Ninja -B build/fuzz -DTSR_FUZZ=ON -DTSR_TESTS=OFF >/dev/null || exit 1
+[ -e build/fuzz/build.ninja ] ||
+    CC=clang cmake -G Ninja -B build/fuzz -DTSR_FUZZ=ON -DTSR_TESTS=OFF >/dev/null || exit 1
 cmake --build build/fuzz --target fuzzers || exit 1
 status=0
 for program in build/fuzz/fuzz/fuzz_*; do

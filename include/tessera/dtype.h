@@ -6,8 +6,8 @@
  *   bytes  of one such block.
  * bool is one byte, 0 or 1. Complex numbers are (re, im) pairs. f8e4m3fn and f8e5m2 follow the OCP 8-bit floating point
  * specification (e4m3fn: no infinities, S.1111.111 is NaN; conversions of too-large values give NaN as in StableHLO).
- * Block types hold quantised weights: the GGUF families, MXFP4 and NVFP4. They may be constants, parameters and variables,
- * are read by dequantising (to f32), and take no part in arithmetic. */
+ * Block types hold quantised weights: the GGUF families, MXFP4 and NVFP4. They may be constants, parameters and
+ * variables, are read by dequantising (to f32), and take no part in arithmetic. */
 #ifndef TESSERA_DTYPE_H
 #define TESSERA_DTYPE_H
 
@@ -59,7 +59,9 @@ typedef enum tsr_dtype {
         TSR_DTYPE_COUNT
 } tsr_dtype;
 
-typedef enum tsr_kind { TSR_KIND_FLOAT, TSR_KIND_INT, TSR_KIND_UINT, TSR_KIND_BOOL, TSR_KIND_COMPLEX, TSR_KIND_BLOCK } tsr_kind;
+typedef enum tsr_kind {
+    TSR_KIND_FLOAT, TSR_KIND_INT, TSR_KIND_UINT, TSR_KIND_BOOL, TSR_KIND_COMPLEX, TSR_KIND_BLOCK,
+} tsr_kind;
 
 /* Facts of one dtype. dequant is set for block types that can be read: it turns `blocks` stored blocks into
  * blocks * block f32 values; quant (may be NULL) is its inverse, round to nearest. */
@@ -73,10 +75,12 @@ typedef struct tsr_dtype_info {
 const tsr_dtype_info *tsr_dtype_of(tsr_dtype t);
 const char *tsr_dtype_name(tsr_dtype t);                       /* "f32" */
 bool tsr_dtype_parse(const char *name, tsr_dtype *out);        /* false: no such dtype */
-bool tsr_dtype_bytes(tsr_dtype t, int64_t count, size_t *out); /* bytes of count elements; false: overflow, negative, or
-                                                                   count not a multiple of a BLOCK type's block length (i4/u4 round up) */
+/* Bytes of count elements; false: overflow, negative, or count is not a multiple of a block type's block length (i4 and
+ * u4 round up). */
+bool tsr_dtype_bytes(tsr_dtype t, int64_t count, size_t *out);
 
-/* Scalar conversions, round to nearest even; NaN stays NaN with its sign (narrowing makes it quiet). Overflow gives infinity, or NaN for e4m3fn. */
+/* Scalar conversions, round to nearest even; NaN stays NaN with its sign (narrowing makes it quiet).
+ * Overflow gives infinity, or NaN for e4m3fn. */
 float tsr_f16_to_f32(uint16_t h);
 uint16_t tsr_f32_to_f16(float f);
 float tsr_bf16_to_f32(uint16_t h);

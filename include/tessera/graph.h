@@ -1,9 +1,9 @@
 /* graph.h: extents, types, nodes, scopes, fns, variables, buffers: the nouns of the one graph.
  *
- * Every door (C API, file formats, languages) builds this graph with the same builders; transformations take fns to fns;
- * the compiler takes a fn to a plan. Nodes are immutable and interned: equal nodes are one pointer. Building never fails
- * loudly: a bad call returns the context's poison node, poison in gives poison out, and the first error stays recorded, so
- * expressions nest and one check at tsr_eval / tsr_fn_end suffices. */
+ * Every door (C API, file formats, languages) builds this graph with the same builders; transformations take fns to
+ * fns; the compiler takes a fn to a plan. Nodes are immutable and interned: equal nodes are one pointer. Building never
+ * fails loudly: a bad call returns the context's poison node, poison in gives poison out, and the first error stays
+ * recorded, so expressions nest and one check at tsr_eval / tsr_fn_end suffices. */
 #ifndef TESSERA_GRAPH_H
 #define TESSERA_GRAPH_H
 
@@ -23,10 +23,12 @@ typedef struct tsr_var tsr_var;       /* named mutable state */
 typedef struct tsr_buf tsr_buf;       /* bytes on a device, reference counted */
 
 /* ---- extents ------------------------------------------------------------------------------------------------------
- * Constants, named symbols with bounds, and + - * floordiv ceildiv mod min max of them, kept in a normal form (sums of
- * products), so that equal expressions are usually one pointer. Extents are never negative; attribute expressions may be. */
+ * Constants, named symbols with bounds, and + - * floordiv ceildiv mod min max of them, kept in a normal
+ * form (sums of products), so that equal expressions are usually one pointer. Extents are never
+ * negative; attribute expressions may be. */
 const tsr_extent *tsr_extent_int(tsr_ctx *c, int64_t v);
-const tsr_extent *tsr_extent_symbol(tsr_ctx *c, const char *name, int64_t lo, int64_t hi); /* same name: same symbol, its first bounds */
+/* same name: same symbol, its first bounds */
+const tsr_extent *tsr_extent_symbol(tsr_ctx *c, const char *name, int64_t lo, int64_t hi);
 const tsr_extent *tsr_extent_add(tsr_ctx *c, const tsr_extent *a, const tsr_extent *b);
 const tsr_extent *tsr_extent_sub(tsr_ctx *c, const tsr_extent *a, const tsr_extent *b);
 const tsr_extent *tsr_extent_mul(tsr_ctx *c, const tsr_extent *a, const tsr_extent *b);
@@ -84,11 +86,14 @@ tsr_node *tsr_poison(tsr_ctx *c);
 tsr_node *tsr_from(tsr_ctx *c, const tsr_type *t, const void *data);                  /* a value from the host */
 tsr_node *tsr_tensor(tsr_ctx *c, tsr_dtype t, int rank, const int64_t *dim, const void *data);
 tsr_node *tsr_wrap(tsr_ctx *c, const tsr_type *t, tsr_buf *buf);                      /* shares the buffer */
-tsr_node *tsr_const(tsr_ctx *c, const tsr_type *t, const void *data);                 /* a literal: part of the graph, interned by content */
-tsr_node *tsr_scalar_float(tsr_ctx *c, tsr_dtype t, double v);                        /* rank-0 literal of any dtype, rounded to t */
+/* a literal: part of the graph, interned by content */
+tsr_node *tsr_const(tsr_ctx *c, const tsr_type *t, const void *data);
+/* rank-0 literal of any dtype, rounded to t */
+tsr_node *tsr_scalar_float(tsr_ctx *c, tsr_dtype t, double v);
 tsr_node *tsr_scalar_int(tsr_ctx *c, tsr_dtype t, int64_t v);
 tsr_node *tsr_full(tsr_ctx *c, const tsr_type *t, double v);                          /* scalar literal, broadcast */
-tsr_node *tsr_item(tsr_ctx *c, tsr_node *tuple, int index);                           /* one result of a many-result op */
+/* one result of a many-result op */
+tsr_node *tsr_item(tsr_ctx *c, tsr_node *tuple, int index);
 
 /* ---- fns ----------------------------------------------------------------------------------------------------------
  * Between begin and end, builders add to the fn. A value from outside that is used inside becomes a captured parameter
@@ -96,7 +101,8 @@ tsr_node *tsr_item(tsr_ctx *c, tsr_node *tuple, int index);                     
  * result bound to it. So an ended fn is closed. Fns nest (loop bodies). */
 tsr_status tsr_fn_begin(tsr_ctx *c, const char *name);
 tsr_node *tsr_param(tsr_ctx *c, const tsr_type *t, const char *name);      /* next explicit parameter of the open fn */
-tsr_fn *tsr_fn_end(tsr_ctx *c, int n, tsr_node *const *result);            /* NULL: error recorded, the open fn is dropped */
+/* NULL: error recorded, the open fn is dropped */
+tsr_fn *tsr_fn_end(tsr_ctx *c, int n, tsr_node *const *result);
 void tsr_fn_abort(tsr_ctx *c);                                             /* drop the innermost open fn */
 tsr_fn *tsr_fn_keep(tsr_fn *f);
 void tsr_fn_free(tsr_ctx *c, tsr_fn *f);                                   /* drops one reference; NULL is accepted */

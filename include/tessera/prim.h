@@ -1,7 +1,7 @@
 /* prim.h: the primitives: exact, explicit, no broadcasting and no promotion (ops.h has the friendly builders).
  *
- * Semantics, names and corner cases follow the StableHLO specification (openxla.org/stablehlo/spec); where a function here
- * has a different name, its comment says which op it is. All return poison with an error recorded when operands or
+ * Semantics, names and corner cases follow the StableHLO specification (openxla.org/stablehlo/spec); where a function
+ * here has a different name, its comment says which op it is. All return poison with an error recorded when operands or
  * attributes are wrong. Axis arguments are 0-based and non-negative. Arrays are read during the call only. */
 #ifndef TESSERA_PRIM_H
 #define TESSERA_PRIM_H
@@ -14,7 +14,8 @@
 extern "C" {
 #endif
 
-/* Elementwise: any function of scalar.h, operands of one type (select: p is bool of the same shape or a scalar; clamp: lo and hi may be scalars). */
+/* Elementwise: any function of scalar.h, operands of one type (select: p is bool of the same shape or a
+ * scalar; clamp: lo and hi may be scalars). */
 tsr_node *tsr_prim_elem(tsr_ctx *c, tsr_scalar fn, int n, tsr_node *const *x);
 tsr_node *tsr_prim1(tsr_ctx *c, tsr_scalar fn, tsr_node *x);
 tsr_node *tsr_prim2(tsr_ctx *c, tsr_scalar fn, tsr_node *x, tsr_node *y);
@@ -22,16 +23,22 @@ tsr_node *tsr_prim3(tsr_ctx *c, tsr_scalar fn, tsr_node *x, tsr_node *y, tsr_nod
 
 /* Form. */
 tsr_node *tsr_prim_convert(tsr_ctx *c, tsr_node *x, tsr_dtype t);
-tsr_node *tsr_prim_bitcast(tsr_ctx *c, tsr_node *x, tsr_dtype t); /* bitcast_convert: rank changes by one when widths differ */
+/* bitcast_convert: rank changes by one when widths differ */
+tsr_node *tsr_prim_bitcast(tsr_ctx *c, tsr_node *x, tsr_dtype t);
 tsr_node *tsr_prim_iota(tsr_ctx *c, const tsr_type *t, int axis);
-/* broadcast_in_dim: source axis i becomes axis axes[i] (strictly increasing or not) of type t; a source extent is t's, or 1. */
+/* broadcast_in_dim: source axis i becomes axis axes[i] (strictly increasing or not) of
+ * type t; a source extent is t's, or 1. */
 tsr_node *tsr_prim_broadcast(tsr_ctx *c, tsr_node *x, const tsr_type *t, const int64_t *axes);
 tsr_node *tsr_prim_reshape(tsr_ctx *c, tsr_node *x, const tsr_type *t); /* same dtype, same number of elements */
 tsr_node *tsr_prim_transpose(tsr_ctx *c, tsr_node *x, const int64_t *perm);
-tsr_node *tsr_prim_slice(tsr_ctx *c, tsr_node *x, const tsr_extent *const *start, const tsr_extent *const *limit, const int64_t *stride);
-tsr_node *tsr_prim_slice_ints(tsr_ctx *c, tsr_node *x, const int64_t *start, const int64_t *limit, const int64_t *stride /* NULL: 1 */);
-tsr_node *tsr_prim_pad(tsr_ctx *c, tsr_node *x, tsr_node *value, const tsr_extent *const *low, const tsr_extent *const *high, const int64_t *interior);
-tsr_node *tsr_prim_pad_ints(tsr_ctx *c, tsr_node *x, tsr_node *value, const int64_t *low, const int64_t *high, const int64_t *interior /* NULL: 0 */);
+tsr_node *tsr_prim_slice(tsr_ctx *c, tsr_node *x, const tsr_extent *const *start, const tsr_extent *const *limit,
+    const int64_t *stride);
+tsr_node *tsr_prim_slice_ints(tsr_ctx *c, tsr_node *x, const int64_t *start, const int64_t *limit,
+    const int64_t *stride /* NULL: 1 */);
+tsr_node *tsr_prim_pad(tsr_ctx *c, tsr_node *x, tsr_node *value, const tsr_extent *const *low,
+    const tsr_extent *const *high, const int64_t *interior);
+tsr_node *tsr_prim_pad_ints(tsr_ctx *c, tsr_node *x, tsr_node *value, const int64_t *low, const int64_t *high,
+    const int64_t *interior /* NULL: 0 */);
 tsr_node *tsr_prim_concat(tsr_ctx *c, int n, tsr_node *const *x, int axis);
 tsr_node *tsr_prim_reverse(tsr_ctx *c, tsr_node *x, int n, const int64_t *axes);
 
@@ -41,37 +48,51 @@ tsr_node *tsr_prim_dynamic_update_slice(tsr_ctx *c, tsr_node *x, tsr_node *updat
 /* gather / scatter with StableHLO's dimension numbers. */
 typedef struct tsr_gather_dims {
     int n_offset, n_collapsed, n_operand_batching, n_index_batching, n_map;
-    const int64_t *offset, *collapsed, *operand_batching, *index_batching, *map; /* scatter: update_window, inserted_window, input_batching, scatter_indices_batching, scatter_dims_to_operand */
+    /* scatter: update_window, inserted_window, input_batching, scatter_indices_batching, scatter_dims_to_operand */
+    const int64_t *offset, *collapsed, *operand_batching, *index_batching, *map;
     int index_vector_axis;
     bool sorted, unique;
 } tsr_gather_dims;
-tsr_node *tsr_prim_gather(tsr_ctx *c, tsr_node *x, tsr_node *index, const tsr_gather_dims *d, const tsr_extent *const *slice_sizes);
-/* How an update meets what is there. Updates apply in row-major order of the update tensor; out-of-range windows are skipped whole. */
-typedef enum tsr_scatter { TSR_SCATTER_SET, TSR_SCATTER_ADD, TSR_SCATTER_MUL, TSR_SCATTER_MIN, TSR_SCATTER_MAX } tsr_scatter;
-tsr_node *tsr_prim_scatter(tsr_ctx *c, tsr_node *x, tsr_node *index, tsr_node *update, const tsr_gather_dims *d, tsr_scatter how);
+tsr_node *tsr_prim_gather(tsr_ctx *c, tsr_node *x, tsr_node *index, const tsr_gather_dims *d,
+    const tsr_extent *const *slice_sizes);
+/* How an update meets what is there. Updates apply in row-major order of the update tensor;
+ * out-of-range windows are skipped whole. */
+typedef enum tsr_scatter {
+    TSR_SCATTER_SET, TSR_SCATTER_ADD, TSR_SCATTER_MUL, TSR_SCATTER_MIN, TSR_SCATTER_MAX,
+} tsr_scatter;
+tsr_node *tsr_prim_scatter(tsr_ctx *c, tsr_node *x, tsr_node *index, tsr_node *update, const tsr_gather_dims *d,
+    tsr_scatter how);
 
-/* Reductions over axes (removed from the result). An empty axis gives the identity (max of floats: -inf, of ints: least). */
+/* Reductions over axes (removed from the result). An empty axis gives the identity (max
+ * of floats: -inf, of ints: least). */
 tsr_node *tsr_prim_reduce(tsr_ctx *c, tsr_node *x, tsr_reduce op, int n, const int64_t *axes);
-tsr_node *tsr_prim_argreduce(tsr_ctx *c, tsr_node *x, tsr_reduce max_or_min, int axis, tsr_dtype index_type); /* ties: least index; NaN wins */
+/* ties: least index; NaN wins */
+tsr_node *tsr_prim_argreduce(tsr_ctx *c, tsr_node *x, tsr_reduce max_or_min, int axis, tsr_dtype index_type);
 tsr_node *tsr_prim_cumulate(tsr_ctx *c, tsr_node *x, tsr_reduce op, int axis, bool reverse); /* inclusive */
 /* Windows: arrays of x's rank, NULL for ones (padding: zeros). */
 typedef struct tsr_window {
     const int64_t *extent, *stride, *base_dilation, *dilation, *pad_low, *pad_high;
 } tsr_window;
-tsr_node *tsr_prim_reduce_window(tsr_ctx *c, tsr_node *x, tsr_reduce op, const tsr_window *w); /* padding is the identity */
-/* Adds each element of src to the position of x that its window selects (pick max: first greatest, or min). No dilations. */
+/* padding is the identity */
+tsr_node *tsr_prim_reduce_window(tsr_ctx *c, tsr_node *x, tsr_reduce op, const tsr_window *w);
+/* Adds each element of src to the position of x that its window selects (pick max: first
+ * greatest, or min). No dilations. */
 tsr_node *tsr_prim_select_and_scatter(tsr_ctx *c, tsr_node *x, tsr_node *src, tsr_reduce pick, const tsr_window *w);
 
-/* Contractions. Result axes: batch, left free, right free. accumulate: dtype of sums and result (convert after as needed). */
+/* Contractions. Result axes: batch, left free, right free. accumulate: dtype of sums and
+ * result (convert after as needed). */
 typedef struct tsr_dot_dims {
     int n_batch, n_contract;
     const int64_t *lhs_batch, *rhs_batch, *lhs_contract, *rhs_contract;
 } tsr_dot_dims;
-tsr_node *tsr_prim_dot(tsr_ctx *c, tsr_node *a, tsr_node *b, const tsr_dot_dims *d, tsr_dtype result); /* a or b may be a block-quantised 2-D weight (f32 result) */
+/* a or b may be a block-quantised 2-D weight (f32 result) */
+tsr_node *tsr_prim_dot(tsr_ctx *c, tsr_node *a, tsr_node *b, const tsr_dot_dims *d, tsr_dtype result);
 typedef struct tsr_conv_dims {
     int spatial;                                  /* number of spatial axes, 0..3 (any up to rank - 2) */
-    const int64_t *lhs_spec, *rhs_spec, *out_spec; /* (2 + spatial): batch/output feature, feature/input feature, spatial... NULL: NC..., OI..., NC... */
-    const int64_t *stride, *pad_low, *pad_high, *lhs_dilation, *rhs_dilation, *reverse; /* (spatial); NULL: 1, 0, 0, 1, 1, 0 */
+    /* (2 + spatial): batch/output feature, feature/input feature, spatial... NULL: NC..., OI..., NC... */
+    const int64_t *lhs_spec, *rhs_spec, *out_spec;
+    /* (spatial); NULL: 1, 0, 0, 1, 1, 0 */
+    const int64_t *stride, *pad_low, *pad_high, *lhs_dilation, *rhs_dilation, *reverse;
     int64_t feature_groups, batch_groups;          /* 0 means 1 */
 } tsr_conv_dims;
 tsr_node *tsr_prim_conv(tsr_ctx *c, tsr_node *x, tsr_node *w, const tsr_conv_dims *d, tsr_dtype result);
@@ -80,44 +101,56 @@ tsr_node *tsr_prim_conv(tsr_ctx *c, tsr_node *x, tsr_node *w, const tsr_conv_dim
 /* Sorts n operands of one shape along axis by the first `keys` of them (lexicographic; floats in the total order
  * -NaN < -inf < ... < -0 < +0 < ... < inf < NaN when total, else IEEE compare with NaN last). Tuple of n results. */
 tsr_node *tsr_prim_sort(tsr_ctx *c, int n, tsr_node *const *x, int axis, int keys, bool descending, bool stable);
-tsr_node *tsr_prim_top_k(tsr_ctx *c, tsr_node *x, int64_t k); /* last axis; tuple (values, i32 indices); ties: least index */
+/* last axis; tuple (values, i32 indices); ties: least index */
+tsr_node *tsr_prim_top_k(tsr_ctx *c, tsr_node *x, int64_t k);
 typedef enum tsr_rng { TSR_RNG_THREEFRY, TSR_RNG_PHILOX } tsr_rng;
-/* rng_bit_generator: state u64[2] (threefry: key, counter; philox: u64[2] or u64[3]); tuple (new state, bits of type t, unsigned). */
+/* rng_bit_generator: state u64[2] (threefry: key, counter; philox: u64[2] or u64[3]);
+ * tuple (new state, bits of type t, unsigned). */
 tsr_node *tsr_prim_rng_bits(tsr_ctx *c, tsr_rng how, tsr_node *state, const tsr_type *t);
 typedef enum tsr_fft { TSR_FFT, TSR_IFFT, TSR_RFFT, TSR_IRFFT } tsr_fft;
 tsr_node *tsr_prim_fft(tsr_ctx *c, tsr_node *x, tsr_fft how, int n, const int64_t *lengths); /* last n axes */
 tsr_node *tsr_prim_cholesky(tsr_ctx *c, tsr_node *a, bool lower);
 typedef enum tsr_solve_op { TSR_SOLVE_PLAIN, TSR_SOLVE_TRANSPOSE, TSR_SOLVE_ADJOINT } tsr_solve_op;
-tsr_node *tsr_prim_triangular_solve(tsr_ctx *c, tsr_node *a, tsr_node *b, bool left, bool lower, bool unit, tsr_solve_op op);
+tsr_node *tsr_prim_triangular_solve(tsr_ctx *c, tsr_node *a, tsr_node *b, bool left, bool lower, bool unit,
+    tsr_solve_op op);
 tsr_node *tsr_prim_qr(tsr_ctx *c, tsr_node *a);   /* (..., M, N): tuple (q (..., M, K), r (..., K, N)), K = min(M, N) */
 tsr_node *tsr_prim_svd(tsr_ctx *c, tsr_node *a);  /* tuple (u (..., M, K), s (..., K) descending, vt (..., K, N)) */
-tsr_node *tsr_prim_eigh(tsr_ctx *c, tsr_node *a); /* tuple (w (..., N) ascending, v (..., N, N) columns) of the lower triangle */
+/* tuple (w (..., N) ascending, v (..., N, N) columns) of the lower triangle */
+tsr_node *tsr_prim_eigh(tsr_ctx *c, tsr_node *a);
 
-/* Control flow; bodies are fns whose captures are passed along (they may not assign variables).
- * while: cond: carry -> bool; body: carry -> carry. trips: an upper bound of turns (0: none), needed for a gradient. Tuple. */
+/* Control flow; bodies are fns whose captures are passed along (they may not assign variables). while: cond: carry ->
+ * bool; body: carry -> carry. trips: an upper bound of turns (0: none), needed for a gradient. Tuple. */
 tsr_node *tsr_prim_while(tsr_ctx *c, tsr_fn *cond, tsr_fn *body, int n, tsr_node *const *init, int64_t trips);
-/* case: branch[clamp(index)](args); an out-of-range index takes the last branch. pred: bool picks branch 1 when true, 0 else. Tuple. */
+/* case: branch[clamp(index)](args); an out-of-range index takes the last branch. pred: bool
+ * picks branch 1 when true, 0 else. Tuple. */
 tsr_node *tsr_prim_cond(tsr_ctx *c, tsr_node *index, int branches, tsr_fn *const *branch, int n, tsr_node *const *arg);
 /* scan: body: (carry..., x slices...) -> (carry..., y slices...). xs have the scanned axis in front, extent = trips.
  * Tuple (final carry..., stacked ys...). */
-tsr_node *tsr_prim_scan(tsr_ctx *c, tsr_fn *body, int ncarry, tsr_node *const *carry, int nxs, tsr_node *const *xs, const tsr_extent *trips, bool reverse);
+tsr_node *tsr_prim_scan(tsr_ctx *c, tsr_fn *body, int ncarry, tsr_node *const *carry, int nxs, tsr_node *const *xs,
+    const tsr_extent *trips, bool reverse);
 
 tsr_node *tsr_stop_gradient(tsr_ctx *c, tsr_node *x);
 tsr_node *tsr_prim_barrier(tsr_ctx *c, int n, tsr_node *const *x); /* optimization_barrier; tuple */
-/* The user's tile program: its buffer arguments are, in order, the operands (IN) and the results (OUT, of the types given);
- * its scalar arguments are the extents passed. Tuple when nout > 1. */
-tsr_node *tsr_prim_kernel(tsr_ctx *c, tsr_tile *p, const tsr_extent *const grid[3], int n, tsr_node *const *x, int nscalar, const tsr_extent *const *scalar, int nout, const tsr_type *const *out);
-/* A function of the host; must be pure. Data as tsr_from takes it; non-zero return fails the run. Tuple when nout > 1. */
+/* The user's tile program: its buffer arguments are, in order, the operands (IN) and the results (OUT, of the types
+ * given); its scalar arguments are the extents passed. Tuple when nout > 1. */
+tsr_node *tsr_prim_kernel(tsr_ctx *c, tsr_tile *p, const tsr_extent *const grid[3], int n, tsr_node *const *x,
+    int nscalar, const tsr_extent *const *scalar, int nout, const tsr_type *const *out);
+/* A function of the host; must be pure. Data as tsr_from takes it; non-zero return fails
+ * the run. Tuple when nout > 1. */
 typedef int tsr_host_callback(void *user, int nin, const void *const *in, int nout, void *const *out);
-tsr_node *tsr_prim_host_call(tsr_ctx *c, const char *name, tsr_host_callback *fn, void *user, int n, tsr_node *const *x, int nout, const tsr_type *const *out);
+tsr_node *tsr_prim_host_call(tsr_ctx *c, const char *name, tsr_host_callback *fn, void *user, int n,
+    tsr_node *const *x, int nout, const tsr_type *const *out);
 
 /* Collectives over the participants of the context (one, unless a mesh is set): StableHLO's replica groups form. */
 tsr_node *tsr_prim_partition_id(tsr_ctx *c);
 tsr_node *tsr_prim_replica_id(tsr_ctx *c);
-tsr_node *tsr_prim_all_reduce(tsr_ctx *c, tsr_node *x, tsr_reduce op, int ngroups, int group_size, const int64_t *groups);
+tsr_node *tsr_prim_all_reduce(tsr_ctx *c, tsr_node *x, tsr_reduce op, int ngroups, int group_size,
+    const int64_t *groups);
 tsr_node *tsr_prim_all_gather(tsr_ctx *c, tsr_node *x, int axis, int ngroups, int group_size, const int64_t *groups);
-tsr_node *tsr_prim_reduce_scatter(tsr_ctx *c, tsr_node *x, tsr_reduce op, int axis, int ngroups, int group_size, const int64_t *groups);
-tsr_node *tsr_prim_all_to_all(tsr_ctx *c, tsr_node *x, int split_axis, int concat_axis, int ngroups, int group_size, const int64_t *groups);
+tsr_node *tsr_prim_reduce_scatter(tsr_ctx *c, tsr_node *x, tsr_reduce op, int axis, int ngroups, int group_size,
+    const int64_t *groups);
+tsr_node *tsr_prim_all_to_all(tsr_ctx *c, tsr_node *x, int split_axis, int concat_axis, int ngroups, int group_size,
+    const int64_t *groups);
 tsr_node *tsr_prim_collective_permute(tsr_ctx *c, tsr_node *x, int npairs, const int64_t *pairs);
 tsr_node *tsr_prim_collective_broadcast(tsr_ctx *c, tsr_node *x, int ngroups, int group_size, const int64_t *groups);
 

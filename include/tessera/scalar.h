@@ -1,14 +1,16 @@
 /* scalar.h: the elementwise functions, one list for the graph, the tile programs, the VM and every renderer.
  *
  * X(NAME, "name", arity, result, domain, formula)
- *   result  SAME: the operands' dtype; BOOL; REAL: the real dtype of a complex operand; CPLX: the complex dtype of a real one
+ *   result  SAME: the operands' dtype; BOOL; REAL: the real dtype of a complex operand; CPLX: the complex dtype
+ *           of a real one
  *   domain  which operand kinds it admits: letters of f float, i int, u uint, b bool, c complex
  * Semantics and corner cases are those of the StableHLO specification where it has the function:
- *   integer arithmetic wraps; integer x/0 = -1 (all bits set), x rem 0 = x, INT_MIN / -1 = INT_MIN, INT_MIN rem -1 = 0;
- *   shifts by >= the width give 0 (sign bits for shr of a negative value); max/min give NaN when either operand is NaN
- *   and order -0 < +0; rem has the sign of the dividend (fmod); round is half away from zero, round_even half to even;
- *   sign(NaN) = NaN, sign(-0) = -0; bool add is or, bool mul is and; integer pow by a negative exponent truncates towards
- *   0 (1, -1 keep their powers); pow follows IEEE 754 pow. Complex max/min compare lexicographically (re, then im).
+ *   integer arithmetic wraps; integer x/0 = -1 (all bits set), x rem 0 = x, INT_MIN / -1 = INT_MIN, INT_MIN rem -1
+ *   = 0; shifts by >= the width give 0 (sign bits for shr of a negative value); max/min give NaN when either
+ *   operand is NaN and order -0 < +0; rem has the sign of the dividend (fmod); round is half away from zero,
+ *   round_even half to even; sign(NaN) = NaN, sign(-0) = -0; bool add is or, bool mul is and; integer pow by a
+ *   negative exponent truncates towards 0 (1, -1 keep their powers); pow follows IEEE 754 pow. Complex max/min
+ *   compare lexicographically (re, then im).
  * f16, bf16 and f8 compute in f32 and round once per function. */
 #ifndef TESSERA_SCALAR_H
 #define TESSERA_SCALAR_H

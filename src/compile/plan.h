@@ -3,11 +3,12 @@
  *     fn --compile_fn--> struct tsr_plan  (immutable; any number of threads may run it)
  *     plan + sizes --plan_bind--> struct plan_binding  (every extent a number, every temporary an arena offset)
  *
- * The compiler names no device: kernels are tile programs, library kernels are names; the device receives programs, buffers
- * and sizes. A plan is made once for a fn; new sizes make a new binding (microseconds) and no new kernel.
+ * The compiler names no device: kernels are tile programs, library kernels are names; the device receives programs,
+ * buffers and sizes. A plan is made once for a fn; new sizes make a new binding (microseconds) and no new kernel.
  *
- * Slots are values in memory, dense row-major. A temporary lives from the step that writes it to the last that reads it;
- * the memory plan puts all of them in one arena. An alias slot (reshape, item, a contiguous part) has no memory of its own. */
+ * Slots are values in memory, dense row-major. A temporary lives from the step that writes it to the last
+ * that reads it; the memory plan puts all of them in one arena. An alias slot (reshape, item, a
+ * contiguous part) has no memory of its own. */
 #ifndef COMPILE_PLAN_H
 #define COMPILE_PLAN_H
 
@@ -29,7 +30,8 @@ struct plan_slot {
     int node;                  /* position in plan->fn of the node whose value this is, or -1: for the checking modes */
     /* set by plan_finish: */
     int first, last;           /* roots: first writing step, last reading step (the step count: read by a result) */
-    int result;                /* -1, or the result of the fn a TEMP root is written as: then it lives in that result's buffer */
+    /* -1, or the result of the fn a TEMP root is written as: then it lives in that result's buffer */
+    int result;
 };
 
 enum arg_kind { PLAN_ARG_SLOT, PLAN_ARG_EXTENT };
@@ -57,7 +59,8 @@ struct plan_step {
     uint64_t node;              /* id of the (first) graph node it computes, for messages */
     int narg;
     struct plan_arg *arg;
-    /* an output may take over the memory of an input that dies here, index map being the identity: reuse[k] = {out arg, in arg} */
+    /* an output may take over the memory of an input that dies here, index map being the
+     * identity: reuse[k] = {out arg, in arg} */
     int nreuse;
     int (*reuse)[2];
     /* KERNEL */
@@ -97,14 +100,17 @@ typedef struct tsr_plan {
     VEC(struct fn_check) check;  /* why: in mem */
     /* set by plan_finish: */
     VEC(const tsr_extent *) symbol; /* every symbol that occurs in a parameter's type, in order of first use */
-    tsr_fn *fn;                 /* the fn after the last pass, counted: what the checking modes compare with; may be NULL */
+    /* the fn after the last pass, counted: what the checking modes compare with; may be NULL */
+    tsr_fn *fn;
     struct plan_exec *exec;     /* the runner's: kernels resolved, bindings remembered */
     void (*exec_free)(struct plan_exec *e);
 } tsr_plan;
 
-/* A new empty plan with one reference, named and hashed after f; its params are filled in, its slots and steps are not. */
+/* A new empty plan with one reference, named and hashed after f; its params are filled
+ * in, its slots and steps are not. */
 tsr_plan *plan_new(tsr_ctx *c, const tsr_fn *f);
-/* After the last step: life times, result slots, symbols. lowered: the fn the steps compute. ENOMEM recorded on failure. */
+/* After the last step: life times, result slots, symbols. lowered: the fn the steps
+ * compute. ENOMEM recorded on failure. */
 tsr_status plan_finish(tsr_plan *p, tsr_fn *lowered);
 int plan_root(const tsr_plan *p, int slot); /* the slot that owns the memory: follows ALIAS */
 
@@ -123,7 +129,8 @@ void plan_print(struct str *s, const tsr_plan *p);
 
 /* Slots, steps: for the lowering passes. Negative: out of memory, recorded. */
 int plan_slot_add(tsr_plan *p, enum slot_kind kind, const tsr_type *t);
-struct plan_step *plan_step_add(tsr_plan *p, enum step_kind kind, const char *label, int narg); /* args zeroed, in p->mem */
+/* args zeroed, in p->mem */
+struct plan_step *plan_step_add(tsr_plan *p, enum step_kind kind, const char *label, int narg);
 
 /* Sizes made numbers: all that a run needs beside addresses. */
 struct step_binding {
@@ -145,10 +152,12 @@ struct plan_binding {
     tsr_binding *b;         /* (n) the symbols of the plan and of what it was bound with */
     struct slot_binding *slot; /* (slot.n) */
     struct step_binding *step; /* (step.n) */
-    size_t arena_bytes, arena_peak; /* what the layout needs; the least any layout could (the greatest sum of live sizes) */
+    /* what the layout needs; the least any layout could (the greatest sum of live sizes) */
+    size_t arena_bytes, arena_peak;
     struct arena mem;
 };
-/* Checks every fn_check; ECHECK with its reason when one fails. out is released by plan_binding_release also after a failure. */
+/* Checks every fn_check; ECHECK with its reason when one fails. out is released by
+ * plan_binding_release also after a failure. */
 tsr_status plan_bind(tsr_ctx *c, const tsr_plan *p, int n, const tsr_binding *b, struct plan_binding *out);
 void plan_binding_release(struct plan_binding *b);
 

@@ -50,7 +50,8 @@ struct device {
     tsr_ctx *c;
     bool host_memory; /* handles are host addresses */
 };
-/* The context's device, opened at first use by its name (tsr_config.device, TSR_DEVICE). NULL: error names what exists. */
+/* The context's device, opened at first use by its name (tsr_config.device, TSR_DEVICE).
+ * NULL: error names what exists. */
 struct device *device_of(tsr_ctx *c);
 
 #endif

@@ -3,10 +3,11 @@
  * Invariants
  *   - Nodes are immutable after node_make, with one exception: evaluation gives an eager node its buffers and drops its
  *     sources (node_set_value); it then leaves the intern table.
- *   - id grows with creation, a source is always older than its user: id order is a topological order, passes are loops.
- *   - owner is the fn that was open when the node was made (NULL: eager). A source always has the same owner as its user:
- *     node_make turns a foreign source into a captured parameter (literals, iotas and the like are copied in instead). Nodes
- *     are interned per owner, so evaluating an eager node never changes a fn.
+ *   - id grows with creation, a source is always older than its user: id order is a
+ *     topological order, passes are loops.
+ *   - owner is the fn that was open when the node was made (NULL: eager). A source always has the same owner as its
+ *     user: node_make turns a foreign source into a captured parameter (literals, iotas and the like are copied in
+ *     instead). Nodes are interned per owner, so evaluating an eager node never changes a fn.
  *   - PARAM and VALUE nodes are never interned. */
 #ifndef GRAPH_NODE_H
 #define GRAPH_NODE_H
@@ -28,7 +29,8 @@ enum tsr_op {
     TSR_OP_COUNT
 };
 
-enum attr_kind { ATTR_KIND_INT, ATTR_KIND_INTS, ATTR_KIND_EXTS, ATTR_KIND_FLOAT, ATTR_KIND_STR, ATTR_KIND_DTYPE, ATTR_KIND_BYTES, ATTR_KIND_TILE, ATTR_KIND_HOST };
+enum attr_kind { ATTR_KIND_INT, ATTR_KIND_INTS, ATTR_KIND_EXTS, ATTR_KIND_FLOAT, ATTR_KIND_STR, ATTR_KIND_DTYPE,
+    ATTR_KIND_BYTES, ATTR_KIND_TILE, ATTR_KIND_HOST };
 enum attr_key {
 #define ATTR(key, kind, name, help) ATTR_##key,
 #include "graph/attrs.def"
@@ -38,7 +40,8 @@ enum attr_key {
 const char *attr_name(enum attr_key k);
 enum attr_kind attr_kind(enum attr_key k);
 
-/* A callback that computes on the host: in[i]/out[i] are dense row-major data; returns 0, or non-zero to fail the run. */
+/* A callback that computes on the host: in[i]/out[i] are dense row-major data; returns
+ * 0, or non-zero to fail the run. */
 typedef int tsr_host_fn(void *user, int nin, const void *const *in, int nout, void *const *out);
 struct host_call { tsr_host_fn *fn; void *user; };
 
@@ -58,17 +61,24 @@ struct attr {
     };
 };
 static inline struct attr attr_int(enum attr_key k, int64_t v) { return (struct attr){.key = k, .i = v}; }
-static inline struct attr attr_ints(enum attr_key k, size_t n, const int64_t *v) { return (struct attr){.key = k, .n = n, .ints = v}; }
-static inline struct attr attr_exts(enum attr_key k, size_t n, const tsr_extent *const *v) { return (struct attr){.key = k, .n = n, .exts = v}; }
+static inline struct attr attr_ints(enum attr_key k, size_t n, const int64_t *v) {
+    return (struct attr){.key = k, .n = n, .ints = v};
+}
+static inline struct attr attr_exts(enum attr_key k, size_t n, const tsr_extent *const *v) {
+    return (struct attr){.key = k, .n = n, .exts = v};
+}
 static inline struct attr attr_str(enum attr_key k, const char *s) { return (struct attr){.key = k, .str = s}; }
 static inline struct attr attr_dtype(enum attr_key k, tsr_dtype t) { return (struct attr){.key = k, .dtype = t}; }
-static inline struct attr attr_bytes(enum attr_key k, size_t n, const void *p) { return (struct attr){.key = k, .n = n, .bytes = p}; }
+static inline struct attr attr_bytes(enum attr_key k, size_t n, const void *p) {
+    return (struct attr){.key = k, .n = n, .bytes = p};
+}
 
 enum { POS_NONE = -1, POS_LISTED = -2 };
 struct tsr_node {
     uint64_t id, hash, scope; /* scope: serial of the last scope that took hold of it */
     uint32_t refs;
-    int32_t pos; /* index in owner->node once the owner has ended; before, and for eager nodes, POS_NONE or a pass's scratch */
+    /* index in owner->node once the owner has ended; before, and for eager nodes, POS_NONE or a pass's scratch */
+    int32_t pos;
     uint16_t op; /* enum tsr_op */
     bool interned, computed, poison; /* computed: was evaluated, its sources are gone */
     const tsr_type *type;
@@ -184,7 +194,8 @@ struct tsr_extent {
     uint64_t hash;
     uint32_t serial, depth;        /* creation order: the canonical order of operands; nesting */
 };
-/* Must a equal b? True when proved or recorded as a check of the open fn; false (error recorded from fmt) when they cannot. */
+/* Must a equal b? True when proved or recorded as a check of the open fn; false (error
+ * recorded from fmt) when they cannot. */
 bool extent_require_equal(tsr_ctx *c, const tsr_extent *a, const tsr_extent *b, const char *fmt, ...) TSR_PRINTF(4, 5);
 bool extent_is(const tsr_extent *e, int64_t v);
 void extent_print(struct str *s, const tsr_extent *e);
@@ -193,7 +204,8 @@ void type_print(struct str *s, const tsr_type *t); /* f32[B, 3, 2*T + 1] */
 const char *type_text(tsr_ctx *c, const tsr_type *t);
 const char *extent_text(tsr_ctx *c, const tsr_extent *e);
 const tsr_extent *type_elements(tsr_ctx *c, const tsr_type *t); /* product of extents */
-bool type_bytes(const tsr_type *t, size_t *out);                /* constant extents only; false otherwise or on overflow */
+/* constant extents only; false otherwise or on overflow */
+bool type_bytes(const tsr_type *t, size_t *out);
 const tsr_type *type_with_dtype(tsr_ctx *c, const tsr_type *t, tsr_dtype d);
 const tsr_type *type_with_extent(tsr_ctx *c, const tsr_type *t, int axis, const tsr_extent *e);
 const tsr_type *type_drop_axis(tsr_ctx *c, const tsr_type *t, int axis);

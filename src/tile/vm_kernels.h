@@ -1,8 +1,9 @@
 /* vm_kernels.h: the leaf loops of the tile VM: one table of elementwise kernels and one of casts, per ISA level.
  *
- * A kernel runs over n contiguous elements. Operand i is a single value (read once, repeated) when bit i of `scalar` is set,
- * else n elements. dst never overlaps an operand except exactly (in place). Tables are filled from scalar.h and dtype.h by
- * vm_elem.isa.c, compiled once for each level of enum cpu_isa; all levels give the same bits wherever the machine has FMA. */
+ * A kernel runs over n contiguous elements. Operand i is a single value (read once, repeated) when bit i of
+ * `scalar` is set, else n elements. dst never overlaps an operand except exactly (in place). Tables are filled
+ * from scalar.h and dtype.h by vm_elem.isa.c, compiled once for each level of enum cpu_isa; all levels give the
+ * same bits wherever the machine has FMA. */
 #ifndef TILE_VM_KERNELS_H
 #define TILE_VM_KERNELS_H
 
@@ -13,9 +14,10 @@
 typedef void vm_elem_kernel(size_t n, void *dst, const void *a, const void *b, const void *c, unsigned scalar);
 typedef void vm_cast_kernel(size_t n, void *dst, const void *src);
 
-/* t is the dtype of the operands (of x and y for select). NULL iff scalar.h's domain does not admit t (or t is a block or
- * 4-bit type: the VM holds i4/u4 tiles as i8/u8 and loads and stores pack them). */
+/* t is the dtype of the operands (of x and y for select). NULL iff scalar.h's domain does not admit t (or t is a block
+ * or 4-bit type: the VM holds i4/u4 tiles as i8/u8 and loads and stores pack them). */
 vm_elem_kernel *vm_elem_find(enum cpu_isa isa, tsr_scalar fn, tsr_dtype t);
-vm_cast_kernel *vm_cast_find(enum cpu_isa isa, tsr_dtype from, tsr_dtype to); /* StableHLO convert; i4/u4 count as i8/u8 wrapped to 4 bits */
+/* StableHLO convert; i4/u4 count as i8/u8 wrapped to 4 bits */
+vm_cast_kernel *vm_cast_find(enum cpu_isa isa, tsr_dtype from, tsr_dtype to);
 
 #endif
