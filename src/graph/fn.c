@@ -55,6 +55,11 @@ static void fn_destroy(tsr_ctx *c, tsr_fn *f) {
     attrs_drop(f->nattr, f->attr);
     mem_free(c, f->attr, f->attr_bytes);
     tsr_fn_free(c, f->vjp);
+    for (size_t i = 0; i < f->derived.n; i++) {
+        mem_strfree(c, f->derived.v[i].key);
+        tsr_fn_free(c, f->derived.v[i].fn);
+    }
+    vec_release(c, &f->derived);
     vec_release(c, &f->param), vec_release(c, &f->result), vec_release(c, &f->assign), vec_release(c, &f->node);
     vec_release(c, &f->check);
     mem_strfree(c, f->name);

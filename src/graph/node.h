@@ -67,6 +67,7 @@ static inline struct attr attr_ints(enum attr_key k, size_t n, const int64_t *v)
 static inline struct attr attr_exts(enum attr_key k, size_t n, const tsr_extent *const *v) {
     return (struct attr){.key = k, .n = n, .exts = v};
 }
+static inline struct attr attr_float(enum attr_key k, double v) { return (struct attr){.key = k, .f = v}; }
 static inline struct attr attr_str(enum attr_key k, const char *s) { return (struct attr){.key = k, .str = s}; }
 static inline struct attr attr_dtype(enum attr_key k, tsr_dtype t) { return (struct attr){.key = k, .dtype = t}; }
 static inline struct attr attr_bytes(enum attr_key k, size_t n, const void *p) {
@@ -132,6 +133,7 @@ struct fn_param {
     tsr_var *var;      /* VAR: counted */
 };
 struct fn_check { const tsr_extent *a, *b; char *why; }; /* a == b must hold when sizes are bound */
+struct fn_derived { char *key; tsr_fn *fn; }; /* key says how it was made; both owned */
 struct tsr_fn {
     uint32_t refs;
     tsr_ctx *c;
@@ -148,6 +150,7 @@ struct tsr_fn {
     const struct composite *composite; /* NULL, or which composite this is the body of */
     struct attr *attr; int nattr; size_t attr_bytes; /* a composite's attributes, owned, sorted by key */
     tsr_fn *vjp;                 /* NULL, or a custom gradient: (params..., d results...) -> (d params...) ; counted */
+    VEC(struct fn_derived) derived; /* what transformations made from it, kept for the next caller */
     struct map intern;           /* while open */
 };
 tsr_fn *fn_open_now(tsr_ctx *c); /* innermost open fn, NULL when eager */
