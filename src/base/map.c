@@ -83,7 +83,13 @@ void map_remove(struct map *m, uint64_t hash, const void *item) {
 /* ---- hash
  * ----------------------------------------------------------------------------------------------------------- */
 
-static uint64_t load_le(const uint8_t *p, size_t n) {
+static uint64_t load_word(const uint8_t *p) {
+    uint64_t x;
+    memcpy(&x, p, sizeof x);
+    return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? __builtin_bswap64(x) : x;
+}
+
+static uint64_t load_tail(const uint8_t *p, size_t n) {
     uint64_t x = 0;
     for (size_t i = 0; i < n; i++) x |= (uint64_t)p[i] << (8 * i);
     return x;
@@ -99,10 +105,10 @@ uint64_t hash_bytes(uint64_t seed, const void *p, size_t n) {
     const uint8_t *b = p;
     uint64_t h = seed ^ (uint64_t)n * 0x9e3779b97f4a7c15u;
     for (; n >= 8; b += 8, n -= 8) {
-        h = (h ^ load_le(b, 8)) * 0xd6e8feb86659fd93u;
+        h = (h ^ load_word(b)) * 0xd6e8feb86659fd93u;
         h ^= h >> 32;
     }
-    h = (h ^ load_le(b, n)) * 0xd6e8feb86659fd93u;
+    h = (h ^ load_tail(b, n)) * 0xd6e8feb86659fd93u;
     return finalise(h);
 }
 

@@ -140,7 +140,7 @@ char *arena_printf(struct arena *a, const char *fmt, ...) {
     va_start(ap, fmt);
     va_copy(again, ap);
     int n = vsnprintf(NULL, 0, fmt, ap);
-    char *p = n < 0 ? NULL : arena_alloc(a, (size_t)n + 1);
+    char *p = arena_alloc(a, n < 0 ? SIZE_MAX : (size_t)n + 1); /* n < 0: longer than an int can say, refused */
     if (p) vsnprintf(p, (size_t)n + 1, fmt, again);
     va_end(again);
     va_end(ap);

@@ -5,6 +5,7 @@
  * room made for it. */
 #include "base/vec.h"
 
+#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -78,8 +79,10 @@ void str_printf(struct str *s, const char *fmt, ...) {
     va_copy(again, ap);
     size_t room = s->cap - s->n;
     int n = s->failed ? 0 : vsnprintf(room ? s->s + s->n : NULL, room, fmt, ap);
-    TSR_ASSERT(n >= 0);
-    if ((size_t)n < room) {
+    if (n < 0) { /* longer than an int can say */
+        s->failed = true;
+        too_large(s->c, "a string", INT_MAX);
+    } else if ((size_t)n < room) {
         s->n += (size_t)n;
     } else if (n > 0) {
         if (reserve(s, (size_t)n)) s->n += (size_t)vsnprintf(s->s + s->n, (size_t)n + 1, fmt, again);

@@ -127,6 +127,25 @@ TEST(str_failure_sticks) {
     str_release(&s);
 }
 
+/* printf itself fails when the text is longer than an int can say: that is an error of the text, not of ours. */
+TEST(too_long_for_printf) {
+    const char *volatile format = "%99999999999d"; /* volatile: the compiler would see it coming */
+    tsr_ctx *c = test_ctx();
+    struct str s;
+    struct arena a;
+    str_init(&s, c);
+    arena_init(&a, c);
+    str_put(&s, "kept");
+    str_printf(&s, format, 1);
+    CHECK(s.failed);
+    CHECK_STR(s.s, "kept");
+    CHECK_ERROR(c, TSR_ENOMEM, "limit");
+    CHECK(!arena_printf(&a, format, 1));
+    CHECK_ERROR(c, TSR_ENOMEM, "out of memory");
+    arena_release(&a);
+    str_release(&s);
+}
+
 TEST(json_quoting) { /* RFC 8259, section 7; RFC 3629 for what is UTF-8 */
     static const struct { const char *text, *json; } row[] = {
         {"", "\"\""},
