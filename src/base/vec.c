@@ -81,6 +81,7 @@ void str_printf(struct str *s, const char *fmt, ...) {
     int n = s->failed ? 0 : vsnprintf(room ? s->s + s->n : NULL, room, fmt, ap);
     if (n < 0) { /* longer than an int can say */
         s->failed = true;
+        if (room) s->s[s->n] = 0;
         too_large(s->c, "a string", INT_MAX);
     } else if ((size_t)n < room) {
         s->n += (size_t)n;
