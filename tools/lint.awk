@@ -80,7 +80,7 @@ FNR == 1 {
     inside = 0
     split(FILENAME, part, "/")
     mine = part[1] == "src" ? part[2] : part[1]
-    if (FILENAME ~ /^src\/.*\.[ch]$/ && $0 !~ /^\/\*/)
+    if (FILENAME ~ /^src\/.*\.(c|h|inc)$/ && $0 !~ /^\/\*/)
         complain("essays", "a file opens with a comment that says what it is")
 }
 
@@ -88,7 +88,7 @@ FNR == 1 {
     width = $0
     gsub(/[\200-\277]/, "", width) # UTF-8 continuation bytes take no column
     if (length(width) > 120 && FILENAME !~ /\.def$/) complain("columns", length(width) " columns, at most 120")
-    if (FILENAME !~ /\.(c|h|def)$/) next
+    if (FILENAME !~ /\.(c|h|inc|def)$/) next
     if (!inside && match($0, /^[ \t]*#[ \t]*include[ \t]*"[^"]+"/)) {
         target = substr($0, RSTART, RLENGTH)
         gsub(/^[^"]*"|"$/, "", target)

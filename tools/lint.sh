@@ -1,7 +1,8 @@
 #!/bin/sh
 # lint.sh: the rules of the house, checked in seconds. Prints every breach as path:line: text and ends with the count
 # line of the tests, one for each rule: floors, functions, switches, columns, essays (lint.awk); headers (each compiles
-# alone, public ones as C++ too); map (docs/map.md has each tracked file once and no other).
+# alone, public ones as C++ too; a body that is included with macros set, once for each type, is named *.inc); map
+# (docs/map.md has each tracked file once and no other).
 cd "$(dirname "$0")/.." || exit 1
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -12,7 +13,7 @@ else
     find . -type f ! -path './build/*' ! -path './.git/*' | sed 's|^\./||'
 fi | sort | while read -r f; do [ -f "$f" ] && echo "$f"; done >"$work/all"
 
-grep -E '^(src|include|tests|bench|examples)/.*\.(c|h|def)$|^tools/.*\.(c|sh|awk)$|^docs/.*\.c$' "$work/all" |
+grep -E '^(src|include|tests|bench|examples)/.*\.(c|h|inc|def)$|^tools/.*\.(c|sh|awk)$|^docs/.*\.c$' "$work/all" |
     xargs env LC_ALL=C awk -f tools/lint.awk >"$work/found"
 
 grep -E '^(include|src|tests)/.*\.h$' "$work/all" | sh tools/check_headers.sh c gnu11 >>"$work/found"

@@ -1,4 +1,4 @@
-/* lib_linalg.c: cholesky, triangular_solve and qr of batches of matrices; lib_factor.h has the algorithms.
+/* lib_linalg.c: cholesky, triangular_solve and qr of batches of matrices; lib_factor.inc has the algorithms.
  *
  * A batch of more than one matrix runs one matrix a task; a single one runs its own loops on all threads. Both give the same bits,
  * since no sum is ever split by threads. f32 and c64 are computed in f64 and rounded once. A matrix that is not positive definite
@@ -17,7 +17,7 @@ enum { PARALLEL_FROM = 1 << 14, COLUMN_BLOCK = 32 };
 #define CONJ(x) (x)
 #define RE(x) (x)
 #define IM(x) (0.0 * (x))
-#include "device/cpu/lib_factor.h"
+#include "device/cpu/lib_factor.inc"
 #undef F
 #undef T
 #undef CONJ
@@ -28,7 +28,7 @@ enum { PARALLEL_FROM = 1 << 14, COLUMN_BLOCK = 32 };
 #define CONJ(x) conj(x)
 #define RE(x) creal(x)
 #define IM(x) cimag(x)
-#include "device/cpu/lib_factor.h"
+#include "device/cpu/lib_factor.inc"
 
 /* ---- batches -------------------------------------------------------------------------------------------------------- */
 
