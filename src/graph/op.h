@@ -92,6 +92,7 @@ struct op_def {
 };
 extern const struct op_def op_elem[TSR_SCALAR_COUNT] __attribute__((weak));
 const struct op_def *op_def(enum tsr_op op);
+bool op_admits(const char *domain, tsr_dtype t); /* does a domain (letters of the kinds) name the kind of t? */
 
 /* Sentinels. */
 bool vjp_zero(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const bool *want, tsr_node **gsrc);   /* piecewise constant: no gradient flows */
