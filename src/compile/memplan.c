@@ -1,9 +1,10 @@
 /* memplan.c: binding a plan to sizes, and the memory plan: every temporary in one arena.
  *
- * plan_bind evaluates each extent expression of the plan under the given symbols, checks what could not be proved when the fn
- * was built, and lays out the arena: temporaries are placed in order of their first step, each into the smallest free gap
- * that holds it (gaps open again after a slot's last step), so the cost is about steps * log(gaps): microseconds for hundreds
- * of steps. Where a step allows it (plan_step.reuse) a result takes over the memory of an operand that dies in that step.
+ * plan_bind evaluates each extent expression of the plan under the given symbols, checks what could not be proved
+ * when the fn was built, and lays out the arena: temporaries are placed in order of their first step, each into the
+ * smallest free gap that holds it (gaps open again after a slot's last step), so the cost is about steps *
+ * log(gaps): microseconds for hundreds of steps. Where a step allows it (plan_step.reuse) a result takes over the
+ * memory of an operand that dies in that step.
  *
  * Results of the fn live in their own buffers and parameters in the caller's, so neither is in the arena. */
 #include <string.h>
@@ -21,7 +22,9 @@ struct binder {
     struct plan_binding *b;
 };
 
-static tsr_status value_of(struct binder *k, const tsr_extent *e, int64_t *out) { return tsr_extent_eval(k->c, e, k->b->n, k->b->b, out); }
+static tsr_status value_of(struct binder *k, const tsr_extent *e, int64_t *out) {
+    return tsr_extent_eval(k->c, e, k->b->n, k->b->b, out);
+}
 
 static tsr_status bind_slot(struct binder *k, size_t i) {
     const struct plan_slot *l = &k->p->slot.v[i];
@@ -36,24 +39,28 @@ static tsr_status bind_slot(struct binder *k, size_t i) {
             s = err_set(k->c, TSR_ECHECK, "plan %s: extent %s of a %s is %lld: sizes are not negative", k->p->name,
                         extent_text(k->c, l->type->extent[j]), type_text(k->c, l->type), (long long)o->dim[j]);
         else if (!i64_mul(o->count, o->dim[j], &o->count))
-            s = err_set(k->c, TSR_ECHECK, "plan %s: a %s has more than 2^63 elements", k->p->name, type_text(k->c, l->type));
+            s = err_set(k->c, TSR_ECHECK, "plan %s: a %s has more than 2^63 elements", k->p->name,
+                type_text(k->c, l->type));
     }
     if (!s && !tsr_dtype_bytes(l->type->dtype, o->count, &o->bytes))
-        s = err_set(k->c, TSR_ECHECK, "plan %s: %lld elements of %s do not fit memory or its blocks", k->p->name, (long long)o->count,
+        s = err_set(k->c, TSR_ECHECK, "plan %s: %lld elements of %s do not fit memory or its blocks", k->p->name,
+            (long long)o->count,
                     tsr_dtype_name(l->type->dtype));
     if (s || l->kind != SLOT_ALIAS || !l->offset) return s;
     int64_t elements;
     if ((s = value_of(k, l->offset, &elements))) return s;
     return tsr_dtype_bytes(l->type->dtype, elements, &o->offset)
                ? TSR_OK
-               : err_set(k->c, TSR_ECHECK, "plan %s: a part starts at element %lld of %s", k->p->name, (long long)elements, tsr_dtype_name(l->type->dtype));
+               : err_set(k->c, TSR_ECHECK, "plan %s: a part starts at element %lld of %s", k->p->name,
+               (long long)elements, tsr_dtype_name(l->type->dtype));
 }
 
 /* An alias's offset counts from its root's start. Roots of aliases stand before them. */
 static void chain_aliases(struct binder *k) {
     for (size_t i = 0; i < k->p->slot.n; i++) {
         const struct plan_slot *l = &k->p->slot.v[i];
-        if (l->kind == SLOT_ALIAS && k->p->slot.v[l->root].kind == SLOT_ALIAS) k->b->slot[i].offset += k->b->slot[l->root].offset;
+        if (l->kind == SLOT_ALIAS && k->p->slot.v[l->root].kind == SLOT_ALIAS)
+            k->b->slot[i].offset += k->b->slot[l->root].offset;
     }
 }
 
@@ -92,7 +99,8 @@ static tsr_status bind_checks(struct binder *k) {
         if (!s) s = value_of(k, q->b, &b);
         if (s) return s;
         if (a != b)
-            return err_set(k->c, TSR_ECHECK, "%s: %s (%s is %lld, %s is %lld)", k->p->name, q->why, extent_text(k->c, q->a), (long long)a,
+            return err_set(k->c, TSR_ECHECK, "%s: %s (%s is %lld, %s is %lld)", k->p->name, q->why,
+                extent_text(k->c, q->a), (long long)a,
                            extent_text(k->c, q->b), (long long)b);
     }
     return TSR_OK;

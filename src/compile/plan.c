@@ -1,8 +1,8 @@
 /* plan.c: the life of a plan, its slots and steps, and its text.
  *
- * Lowering passes add slots and steps; plan_finish then works out, from who writes and reads what, how long each slot's memory
- * is needed and which slots are results. Everything a plan points to lies in its own arena, or is counted (programs, sub-plans,
- * buffers, the lowered fn). */
+ * Lowering passes add slots and steps; plan_finish then works out, from who writes and reads what, how long each slot's
+ * memory is needed and which slots are results. Everything a plan points to lies in its own arena, or is counted
+ * (programs, sub-plans, buffers, the lowered fn). */
 #include <string.h>
 
 #include "compile/plan.h"
@@ -75,6 +75,16 @@ int plan_root(const tsr_plan *p, int slot) {
     return slot;
 }
 
+/* Is the slot all of its root's memory? */
+static bool is_whole(tsr_plan *p, int slot) {
+    const struct plan_slot *root = &p->slot.v[plan_root(p, slot)], *s = &p->slot.v[slot];
+    if (s == root) return true;
+    for (int i = slot; p->slot.v[i].kind == SLOT_ALIAS; i = p->slot.v[i].root)
+        if (p->slot.v[i].offset && !extent_is(p->slot.v[i].offset, 0)) return false;
+    return tsr_dtype_of(s->type->dtype)->bytes == tsr_dtype_of(root->type->dtype)->bytes &&
+           type_elements(p->c, s->type) == type_elements(p->c, root->type);
+}
+
 tsr_status plan_finish(tsr_plan *p, tsr_fn *lowered) {
     int steps = (int)p->step.n;
     for (int i = 0; i < steps; i++) {
@@ -91,7 +101,7 @@ tsr_status plan_finish(tsr_plan *p, tsr_fn *lowered) {
     for (size_t i = 0; i < p->result.n; i++) {
         struct plan_slot *r = &p->slot.v[plan_root(p, p->result.v[i])];
         r->last = steps;
-        if (r->kind == SLOT_TEMP && r->result < 0) r->result = (int)i;
+        if (r->kind == SLOT_TEMP && r->result < 0 && is_whole(p, p->result.v[i])) r->result = (int)i;
     }
     p->fn = tsr_fn_keep(lowered);
     return TSR_OK;
@@ -105,8 +115,10 @@ static void print_slot_name(struct str *s, const tsr_plan *p, int slot) {
 }
 
 static void print_step(struct str *s, const tsr_plan *p, const struct plan_step *st, int i) {
-    static const char *const kind[] = {[STEP_KERNEL] = "kernel", [STEP_LIB] = "library", [STEP_COPY] = "copy", [STEP_HOST] = "host",
-                                       [STEP_CALL] = "call", [STEP_COND] = "cond", [STEP_WHILE] = "while", [STEP_SCAN] = "scan"};
+    static const char *const kind[] = {[STEP_KERNEL] = "kernel", [STEP_LIB] = "library", [STEP_COPY] = "copy",
+        [STEP_HOST] = "host",
+                                       [STEP_CALL] = "call", [STEP_COND] = "cond", [STEP_WHILE] = "while",
+                                       [STEP_SCAN] = "scan"};
     str_printf(s, "%4d  %-7s %-32s", i, kind[st->kind], st->label);
     if (st->kind == STEP_KERNEL) {
         str_put(s, " grid (");

@@ -45,13 +45,18 @@ struct plan_arg {
 
 enum step_kind {
     STEP_KERNEL, /* tile program over a grid */
-    STEP_LIB,    /* named library kernel of the device: args are slots in its documented order; ints its attributes */
+    /* named library kernel of the device: args are slots in its documented order; its ints are ints, then dims */
+    STEP_LIB,
     STEP_COPY,   /* arg[0] = arg[1], same bytes */
     STEP_HOST,   /* host callback */
     STEP_CALL,   /* sub[0] on args: its params in order, then its results */
-    STEP_COND,   /* arg[0] index, then params, then results; sub = the branches */
-    STEP_WHILE,  /* args: n carries in (params of both), n carries out, then implicit params of cond, then of body */
-    STEP_SCAN    /* args: ncarry in, nxs, ncarry out, nys, then implicit params of the body; trips */
+    /* args: index, ncarry explicit params, the results, then the implicit params of each
+     * branch in turn; sub = branches */
+    STEP_COND,
+    /* args: ncarry in (params of both), ncarry out, then implicit params of cond (sub[0]), then of body (sub[1]) */
+    STEP_WHILE,
+    /* args: ncarry in, nxs, ncarry out, nys (outer axis in front), then implicit params of the body; trips */
+    STEP_SCAN
 };
 struct plan_step {
     enum step_kind kind;
@@ -77,7 +82,7 @@ struct plan_step {
     /* CALL, COND, WHILE (sub[0] cond, sub[1] body), SCAN */
     int nsub;
     struct tsr_plan **sub;      /* counted */
-    int ncarry, nxs;            /* SCAN, WHILE */
+    int ncarry, nxs;            /* SCAN, WHILE, COND; SCAN */
     bool reverse;               /* SCAN */
     const tsr_extent *trips;    /* SCAN; WHILE: bound or NULL */
     /* estimate, for reports: bytes moved and operations, as extent expressions */

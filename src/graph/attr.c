@@ -1,7 +1,7 @@
 /* attr.c: attributes of nodes: names, order, equality, hashing, deep copies.
  *
- * attrs.def lists every attribute once. A node keeps its attributes sorted by key and owns copies of their arrays in its own
- * allocation. Arrays of extents hold interned pointers; tile programs are counted references. */
+ * attrs.def lists every attribute once. A node keeps its attributes sorted by key and owns copies of their arrays in
+ * its own allocation. Arrays of extents hold interned pointers; tile programs are counted references. */
 #include <string.h>
 
 #include "graph/attr.h"
@@ -66,7 +66,8 @@ uint64_t attrs_hash(uint64_t h, int n, const struct attr *a) {
         case ATTR_KIND_DTYPE: h = hash_mix(h, (uint64_t)a[i].dtype); break;
         case ATTR_KIND_FLOAT: h = hash_bytes(h, &a[i].f, sizeof a[i].f); break;
         case ATTR_KIND_TILE: h = hash_mix(h, (uint64_t)(uintptr_t)a[i].tile); break;
-        case ATTR_KIND_HOST: h = hash_mix(hash_mix(h, (uint64_t)(uintptr_t)a[i].host.fn), (uint64_t)(uintptr_t)a[i].host.user); break;
+        case ATTR_KIND_HOST: h = hash_mix(hash_mix(h, (uint64_t)(uintptr_t)a[i].host.fn),
+            (uint64_t)(uintptr_t)a[i].host.user); break;
         case ATTR_KIND_EXTS:
             for (size_t j = 0; j < a[i].n; j++) h = hash_mix(h, a[i].exts[j]->hash);
             break;

@@ -1,6 +1,8 @@
-/* buf.c: reference-counted bytes. Host buffers come from the context's allocator; a device's carry its release function.
+/* buf.c: reference-counted bytes. Host buffers come from the context's allocator; a
+ * device's carry its release function.
  *
- * Views share the root's bytes and hold a reference to it. Counts are atomic: results may be dropped by other threads. */
+ * Views share the root's bytes and hold a reference to it. Counts are atomic: results
+ * may be dropped by other threads. */
 #include "graph/node.h"
 
 static void release_host(tsr_buf *b) { mem_free(b->c, b->p, b->bytes); }
@@ -9,7 +11,8 @@ static void release_view(tsr_buf *b) { tsr_buf_free(b->root); }
 tsr_buf *tsr_buf_new(tsr_ctx *c, size_t bytes) {
     tsr_buf *b = mem_new(c, tsr_buf);
     if (!b) return NULL;
-    *b = (tsr_buf){.refs = 1, .c = c, .bytes = bytes, .release = release_host, .p = mem_alloc(c, bytes < 64 ? 64 : bytes)};
+    *b = (tsr_buf){.refs = 1, .c = c, .bytes = bytes, .release = release_host};
+    b->p = mem_alloc(c, bytes < 64 ? 64 : bytes);
     if (bytes < 64) b->bytes = 64; /* small blocks are aligned like great ones */
     if (b->p) return b;
     mem_del(c, b);

@@ -1,14 +1,15 @@
 /* extent.c: integer expressions over sizes, in a normal form.
  *
- * An extent is a polynomial: a sum of terms, a term a coefficient times a sorted product of atoms. Atoms are symbols and
- * whatever is not polynomial (floordiv, ceildiv, mod, min, max) over normal forms. Addition, subtraction and
+ * An extent is a polynomial: a sum of terms, a term a coefficient times a sorted product of atoms. Atoms are symbols
+ * and whatever is not polynomial (floordiv, ceildiv, mod, min, max) over normal forms. Addition, subtraction and
  * multiplication work on polynomials, so (B + 1) * 2 - B and B + 2 are one pointer; divisions first take out of the
- * numerator every term that divides exactly. Every expression carries proven bounds by interval arithmetic (saturating), with
- * which min, max, mod and small quotients often vanish.
+ * numerator every term that divides exactly. Every expression carries proven bounds by interval arithmetic
+ * (saturating), with which min, max, mod and small quotients often vanish.
  *
- * Nothing here knows tensors. Expressions are interned in the context for its life; operands are ordered by the serial
- * number of their creation, so the form does not depend on addresses. Depth and size are bounded (POLY_TERMS, POLY_DEGREE,
- * EXTENT_DEPTH): an expression past them is an error, which keeps hostile files from growing one without end. */
+ * Nothing here knows tensors. Expressions are interned in the context for its life; operands are ordered
+ * by the serial number of their creation, so the form does not depend on addresses. Depth and size are
+ * bounded (POLY_TERMS, POLY_DEGREE, EXTENT_DEPTH): an expression past them is an error, which keeps
+ * hostile files from growing one without end. */
 #include <stdio.h>
 #include <string.h>
 
@@ -122,7 +123,8 @@ static const tsr_extent *extent_intern(tsr_ctx *c, tsr_extent key) {
     if (found) return found;
     key.depth = (uint32_t)extent_depth(&key);
     if (key.depth > EXTENT_DEPTH)
-        return err_set(c, TSR_EUNSUPPORTED, "extent expression is nested deeper than %d: bind some symbols to constants first",
+        return err_set(c, TSR_EUNSUPPORTED,
+            "extent expression is nested deeper than %d: bind some symbols to constants first",
                        EXTENT_DEPTH), NULL;
     tsr_extent *e = arena_alloc(&g->mem, sizeof *e);
     const tsr_extent **arg = key.n ? arena_array(&g->mem, (size_t)key.n, sizeof *arg) : NULL;
@@ -142,7 +144,8 @@ const tsr_extent *tsr_extent_int(tsr_ctx *c, int64_t v) {
 
 const tsr_extent *tsr_extent_symbol(tsr_ctx *c, const char *name, int64_t lo, int64_t hi) {
     if (!name || !*name || lo > hi)
-        return err_set(c, TSR_EINVAL, "extent symbol '%s' with bounds %lld..%lld: give it a name and lo <= hi", name ? name : "",
+        return err_set(c, TSR_EINVAL, "extent symbol '%s' with bounds %lld..%lld: give it a name and lo <= hi",
+            name ? name : "",
                        (long long)lo, (long long)hi), NULL;
     return extent_intern(c, (tsr_extent){.op = EXT_SYMBOL, .name = name, .lo = lo, .hi = hi});
 }
@@ -179,8 +182,9 @@ static int term_order(const struct term *a, const struct term *b) {
 }
 
 static bool too_big(tsr_ctx *c) {
-    err_set(c, TSR_EUNSUPPORTED, "extent expression grew past %d terms, degree %d or 64 bits: bind some symbols to constants first",
-            POLY_TERMS, POLY_DEGREE);
+    err_set(c, TSR_EUNSUPPORTED,
+            "extent expression grew past %d terms, degree %d or 64 bits: bind some symbols to constants first", POLY_TERMS,
+            POLY_DEGREE);
     return false;
 }
 
@@ -277,7 +281,8 @@ static bool term_div(const struct term *t, const struct term *d, struct term *ou
 }
 
 /* a = b * quotient + rest, where every term of quotient is exact; b is one term (else everything is rest). */
-static bool split_exact(tsr_ctx *c, const tsr_extent *a, const tsr_extent *b, const tsr_extent **quotient, const tsr_extent **rest) {
+static bool split_exact(tsr_ctx *c, const tsr_extent *a, const tsr_extent *b, const tsr_extent **quotient,
+    const tsr_extent **rest) {
     struct poly p, d, q = {0}, r = {0};
     poly_of(a, &p), poly_of(b, &d);
     for (int i = 0; i < p.n; i++) {
@@ -295,7 +300,8 @@ static const tsr_extent *divide(tsr_ctx *c, enum extent_op op, const tsr_extent 
     if (a == b && a->lo > 0) return tsr_extent_int(c, op == EXT_MOD ? 0 : 1);
     if (a->op == EXT_INT && b->op == EXT_INT) {
         int64_t x = a->value, y = b->value;
-        return tsr_extent_int(c, op == EXT_MOD ? floor_mod(x, y) : op == EXT_FLOORDIV ? floor_div(x, y) : ceil_div(x, y));
+        return tsr_extent_int(c, op == EXT_MOD ? floor_mod(x, y) : op == EXT_FLOORDIV ? floor_div(x, y) : ceil_div(x,
+            y));
     }
     const tsr_extent *q, *r;
     if (b->lo <= 0) q = tsr_extent_int(c, 0), r = a;
@@ -308,9 +314,15 @@ static const tsr_extent *divide(tsr_ctx *c, enum extent_op op, const tsr_extent 
     return op == EXT_MOD ? part : tsr_extent_add(c, q, part);
 }
 
-const tsr_extent *tsr_extent_floordiv(tsr_ctx *c, const tsr_extent *a, const tsr_extent *b) { return divide(c, EXT_FLOORDIV, a, b); }
-const tsr_extent *tsr_extent_ceildiv(tsr_ctx *c, const tsr_extent *a, const tsr_extent *b) { return divide(c, EXT_CEILDIV, a, b); }
-const tsr_extent *tsr_extent_mod(tsr_ctx *c, const tsr_extent *a, const tsr_extent *b) { return divide(c, EXT_MOD, a, b); }
+const tsr_extent *tsr_extent_floordiv(tsr_ctx *c, const tsr_extent *a, const tsr_extent *b) {
+    return divide(c, EXT_FLOORDIV, a, b);
+}
+const tsr_extent *tsr_extent_ceildiv(tsr_ctx *c, const tsr_extent *a, const tsr_extent *b) {
+    return divide(c, EXT_CEILDIV, a, b);
+}
+const tsr_extent *tsr_extent_mod(tsr_ctx *c, const tsr_extent *a, const tsr_extent *b) {
+    return divide(c, EXT_MOD, a, b);
+}
 
 static const tsr_extent *pick(tsr_ctx *c, enum extent_op op, const tsr_extent *a, const tsr_extent *b) {
     if (!a || !b) return NULL;
@@ -322,8 +334,12 @@ static const tsr_extent *pick(tsr_ctx *c, enum extent_op op, const tsr_extent *a
     return extent_intern(c, (tsr_extent){.op = op, .n = 2, .arg = (const tsr_extent *[]){a, b}});
 }
 
-const tsr_extent *tsr_extent_min(tsr_ctx *c, const tsr_extent *a, const tsr_extent *b) { return pick(c, EXT_MIN, a, b); }
-const tsr_extent *tsr_extent_max(tsr_ctx *c, const tsr_extent *a, const tsr_extent *b) { return pick(c, EXT_MAX, a, b); }
+const tsr_extent *tsr_extent_min(tsr_ctx *c, const tsr_extent *a, const tsr_extent *b) {
+    return pick(c, EXT_MIN, a, b);
+}
+const tsr_extent *tsr_extent_max(tsr_ctx *c, const tsr_extent *a, const tsr_extent *b) {
+    return pick(c, EXT_MAX, a, b);
+}
 
 /* ---- reading ---- */
 
@@ -341,12 +357,14 @@ static tsr_status eval_symbol(tsr_ctx *c, const tsr_extent *e, int n, const tsr_
     for (int i = 0; i < n; i++) {
         if (b[i].symbol != e) continue;
         if (b[i].value < e->lo || b[i].value > e->hi)
-            return err_set(c, TSR_ECHECK, "size %s = %lld is outside its bounds %lld..%lld", e->name, (long long)b[i].value,
+            return err_set(c, TSR_ECHECK, "size %s = %lld is outside its bounds %lld..%lld", e->name,
+                (long long)b[i].value,
                            (long long)e->lo, (long long)e->hi);
         *out = b[i].value;
         return TSR_OK;
     }
-    return err_set(c, TSR_ECHECK, "size %s has no value: no parameter's extents determine it; bind it explicitly", e->name);
+    return err_set(c, TSR_ECHECK, "size %s has no value: no parameter's extents determine it; bind it explicitly",
+        e->name);
 }
 
 /* Depth is bounded by EXTENT_DEPTH, so this may recurse. */
@@ -418,7 +436,8 @@ bool extent_require_equal(tsr_ctx *c, const tsr_extent *a, const tsr_extent *b, 
     if (d && !ok) err_setv(c, TSR_EINVAL, fmt, ap);
     va_end(ap);
     if (!ok) return false;
-    if (!f) return err_set(c, TSR_EINVAL, "sizes %s and %s may differ: symbolic sizes belong inside a fn", extent_text(c, a), extent_text(c, b)), false;
+    if (!f) return err_set(c, TSR_EINVAL, "sizes %s and %s may differ: symbolic sizes belong inside a fn",
+        extent_text(c, a), extent_text(c, b)), false;
     for (size_t i = 0; i < f->check.n; i++)
         if (f->check.v[i].a == a && f->check.v[i].b == b) return true;
     char why[TEXT_BYTES];

@@ -1,11 +1,12 @@
 /* fn.c: fns: opening, capturing, ending, splicing, calling.
  *
- * A fn is closed: while it is open, node_make hands every source from an enclosing graph to fn_capture, which makes it a
- * parameter of kind CAPTURE (once for each value) or, for a small literal, copies it in. Reading a variable inside the
- * outermost open fn makes a parameter of kind VAR; assigning one adds a result. Inner fns capture what the outer one read.
+ * A fn is closed: while it is open, node_make hands every source from an enclosing graph to fn_capture,
+ * which makes it a parameter of kind CAPTURE (once for each value) or, for a small literal, copies it in.
+ * Reading a variable inside the outermost open fn makes a parameter of kind VAR; assigning one adds a
+ * result. Inner fns capture what the outer one read.
  *
- * After fn_end every node reachable from the results stands in f->node in id order and knows its position there; nodes that
- * were built but lead nowhere are disowned (owner = fn_dead), so a later use of them is a clean error. */
+ * After fn_end every node reachable from the results stands in f->node in id order and knows its position there; nodes
+ * that were built but lead nowhere are disowned (owner = fn_dead), so a later use of them is a clean error. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,7 +87,8 @@ void tsr_fn_abort(tsr_ctx *c) {
 
 /* ---- parameters and captures ---- */
 
-static tsr_node *param_add(tsr_ctx *c, tsr_fn *f, enum param_kind kind, const tsr_type *t, const char *name, tsr_node *outside, tsr_var *var) {
+static tsr_node *param_add(tsr_ctx *c, tsr_fn *f, enum param_kind kind, const tsr_type *t, const char *name,
+    tsr_node *outside, tsr_var *var) {
     struct graph_room *g = graph_room(c);
     struct attr a[] = {attr_int(ATTR_INDEX, (int64_t)f->param.n), attr_str(ATTR_NAME, name)};
     struct draft d = {.op = TSR_OP_PARAM, .nattr = name ? 2 : 1, .attr = a, .want = t};
@@ -105,10 +107,13 @@ static tsr_node *param_add(tsr_ctx *c, tsr_fn *f, enum param_kind kind, const ts
 tsr_node *tsr_param(tsr_ctx *c, const tsr_type *t, const char *name) {
     tsr_fn *f = fn_open_now(c);
     if (!t) return tsr_poison(c);
-    if (!f) return err_set(c, TSR_EINVAL, "param '%s': no fn is open; call tsr_fn_begin first", name ? name : ""), tsr_poison(c);
-    if (t->kind == TSR_TUPLE) return err_set(c, TSR_EINVAL, "param '%s': a parameter is a tensor, not a tuple", name ? name : ""), tsr_poison(c);
+    if (!f) return err_set(c, TSR_EINVAL, "param '%s': no fn is open; call tsr_fn_begin first", name ? name : ""),
+        tsr_poison(c);
+    if (t->kind == TSR_TUPLE) return err_set(c, TSR_EINVAL, "param '%s': a parameter is a tensor, not a tuple",
+        name ? name : ""), tsr_poison(c);
     if ((size_t)f->nparam != f->param.n)
-        return err_set(c, TSR_EINVAL, "param '%s' of %s: declare every parameter before using outside values", name ? name : "", f->name), tsr_poison(c);
+        return err_set(c, TSR_EINVAL, "param '%s' of %s: declare every parameter before using outside values",
+            name ? name : "", f->name), tsr_poison(c);
     tsr_node *p = param_add(c, f, PARAM_EXPLICIT, t, name, NULL, NULL);
     if (!tsr_is_poison(p)) f->nparam++;
     return p;
@@ -144,12 +149,15 @@ tsr_node *fn_capture(tsr_ctx *c, tsr_fn *f, tsr_node *n) {
     if (tsr_is_poison(n)) return tsr_poison(c);
     if (n->owner == f) return n;
     if (n->owner == &fn_dead || !f || !encloses(n->owner, f))
-        return err_set(c, TSR_EINVAL, "a value made inside a fn that has ended is used outside it: return it as a result and call the fn"), tsr_poison(c);
+        return err_set(c, TSR_EINVAL,
+            "a value made inside a fn that has ended is used outside it: return it as a result and call the fn"),
+        tsr_poison(c);
     if (is_literal(n)) return copy_literal(c, f, n);
     if (f->outer && tsr_is_poison(n = fn_capture(c, f->outer, n))) return n;
     for (size_t i = 0; i < f->param.n; i++)
         if (f->param.v[i].kind == PARAM_CAPTURE && f->param.v[i].outside == n) return f->param.v[i].node;
-    if (n->type->kind == TSR_TUPLE) return err_set(c, TSR_EINVAL, "a tuple of %d values is used inside a fn: take its items first", n->type->rank), tsr_poison(c);
+    if (n->type->kind == TSR_TUPLE) return err_set(c, TSR_EINVAL,
+        "a tuple of %d values is used inside a fn: take its items first", n->type->rank), tsr_poison(c);
     return param_add(c, f, PARAM_CAPTURE, n->type, NULL, n, NULL);
 }
 
@@ -164,10 +172,13 @@ tsr_node *fn_var_read(tsr_ctx *c, tsr_fn *f, tsr_var *v) {
     return param_add(c, f, PARAM_VAR, v->type, v->name, NULL, v);
 }
 
-/* While f is open, f->result holds the assigned values, parallel to f->assign; fn_end puts the explicit results in front. */
+/* While f is open, f->result holds the assigned values, parallel to f->assign; fn_end
+ * puts the explicit results in front. */
 tsr_status fn_var_assign(tsr_ctx *c, tsr_fn *f, tsr_var *v, tsr_node *value) {
     if (f->outer)
-        return err_set(c, TSR_EINVAL, "assign to variable '%s' inside %s: bodies of loops and branches are pure; return the value instead", v->name, f->name);
+        return err_set(c, TSR_EINVAL,
+            "assign to variable '%s' inside %s: bodies of loops and branches are pure; return the value instead",
+            v->name, f->name);
     for (size_t i = 0; i < f->assign.n; i++) {
         if (f->assign.v[i] != v) continue;
         node_ref(value);
@@ -285,11 +296,13 @@ const tsr_type *tsr_fn_result_type(const tsr_fn *f, int i) { return f->result.v[
 /* ---- building with a fn ---- */
 
 static bool args_fit(tsr_ctx *c, const tsr_fn *f, int n, tsr_node *const *arg) {
-    if (n != f->nparam) return err_set(c, TSR_EINVAL, "call of %s: takes %d arguments, got %d", f->name, f->nparam, n), false;
+    if (n != f->nparam) return err_set(c, TSR_EINVAL, "call of %s: takes %d arguments, got %d", f->name, f->nparam, n),
+        false;
     for (int i = 0; i < n; i++) {
         if (tsr_is_poison(arg[i])) return false;
         if (arg[i]->type != f->param.v[i].node->type)
-            return err_set(c, TSR_EINVAL, "call of %s: argument %d is %s, the parameter is %s", f->name, i, type_text(c, arg[i]->type),
+            return err_set(c, TSR_EINVAL, "call of %s: argument %d is %s, the parameter is %s", f->name, i,
+                type_text(c, arg[i]->type),
                            type_text(c, f->param.v[i].node->type)), false;
     }
     return true;
@@ -338,7 +351,8 @@ static void call_or_inline(tsr_ctx *c, tsr_fn *f, int n, tsr_node *const *arg, t
         for (int i = 0; i < n; i++) args[i] = arg[i];
         fn_implicit_args(c, f, args + n);
         if (whole) {
-            tsr_node *call = node_make(c, &(struct draft){.op = TSR_OP_CALL, .nsrc = (int)np, .src = args, .nfn = 1, .fn = &f});
+            tsr_node *call = node_make(c, &(struct draft){.op = TSR_OP_CALL, .nsrc = (int)np, .src = args, .nfn = 1,
+                .fn = &f});
             for (size_t i = 0; i < nr; i++)
                 all[i] = call->type->kind == TSR_TUPLE ? item(c, call, (int64_t)i) : call;
         } else {
@@ -350,5 +364,9 @@ static void call_or_inline(tsr_ctx *c, tsr_fn *f, int n, tsr_node *const *arg, t
     mem_array_free(c, all, nr + 1, sizeof *all);
 }
 
-void tsr_fn_call(tsr_ctx *c, tsr_fn *f, int n, tsr_node *const *arg, tsr_node **out) { call_or_inline(c, f, n, arg, out, true); }
-void tsr_fn_inline(tsr_ctx *c, tsr_fn *f, int n, tsr_node *const *arg, tsr_node **out) { call_or_inline(c, f, n, arg, out, false); }
+void tsr_fn_call(tsr_ctx *c, tsr_fn *f, int n, tsr_node *const *arg, tsr_node **out) {
+    call_or_inline(c, f, n, arg, out, true);
+}
+void tsr_fn_inline(tsr_ctx *c, tsr_fn *f, int n, tsr_node *const *arg, tsr_node **out) {
+    call_or_inline(c, f, n, arg, out, false);
+}

@@ -1,8 +1,8 @@
 /* node.c: making, interning, counting and freeing nodes.
  *
- * node_make is the only place where a node comes to be: it moves foreign sources into the open fn (capture), asks the op's
- * rule for the type, looks for an equal node of the same owner, and hands the node to the innermost scope. A node, its
- * source array and its attributes are one allocation.
+ * node_make is the only place where a node comes to be: it moves foreign sources into the open fn (capture), asks the
+ * op's rule for the type, looks for an equal node of the same owner, and hands the node to the innermost scope. A node,
+ * its source array and its attributes are one allocation.
  *
  * Freeing is a loop over a list threaded through dying nodes, so a chain of a million nodes needs no stack. */
 #include <string.h>
@@ -27,7 +27,8 @@ void node_ref(tsr_node *n) { n->refs++; }
 static struct map *intern_table(tsr_ctx *c, tsr_fn *owner) { return owner ? &owner->intern : &graph_room(c)->nodes; }
 
 static void leave_table(tsr_ctx *c, tsr_node *n) {
-    if (n->interned && n->owner != &fn_dead && (!n->owner || n->owner->open)) map_remove(intern_table(c, n->owner), n->hash, n);
+    if (n->interned && n->owner != &fn_dead && (!n->owner || n->owner->open)) map_remove(intern_table(c, n->owner),
+        n->hash, n);
     n->interned = false;
 }
 
@@ -98,7 +99,8 @@ static bool node_equal(const void *item, const void *key, void *user) {
     const struct lookup *l = key;
     const struct draft *d = l->d;
     (void)user;
-    if (n->op != d->op || n->type != l->type || n->nsrc != d->nsrc || n->nattr != d->nattr || n->nfn != d->nfn) return false;
+    if (n->op != d->op || n->type != l->type || n->nsrc != d->nsrc || n->nattr != d->nattr ||
+        n->nfn != d->nfn) return false;
     for (int i = 0; i < n->nsrc; i++)
         if (n->src[i] != d->src[i]) return false;
     for (int i = 0; i < n->nfn; i++)
@@ -212,7 +214,8 @@ out:
 }
 
 tsr_node *node_rebuild(tsr_ctx *c, const tsr_node *n, tsr_node *const *src) {
-    struct draft d = {.op = n->op, .nsrc = n->nsrc, .src = src, .nattr = n->nattr, .attr = n->attr, .nfn = n->nfn, .fn = n->fn, .want = n->type};
+    struct draft d = {.op = n->op, .nsrc = n->nsrc, .src = src, .nattr = n->nattr, .attr = n->attr, .nfn = n->nfn,
+        .fn = n->fn, .want = n->type};
     return node_make(c, &d);
 }
 

@@ -14,5 +14,7 @@ static const struct op_def *const table[TSR_OP_COUNT] = {
 #undef OP
 };
 
-const struct op_def *op_def(enum tsr_op op) { return (unsigned)op < TSR_OP_COUNT && (op_elem || !op_is_elem(op)) ? table[op] : NULL; }
+const struct op_def *op_def(enum tsr_op op) {
+    return (unsigned)op < TSR_OP_COUNT && (op_elem || !op_is_elem(op)) ? table[op] : NULL;
+}
 const char *op_name(enum tsr_op op) { return op_def(op) ? op_def(op)->name : "unknown op"; }

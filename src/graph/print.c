@@ -5,8 +5,8 @@
  *       return %2
  *     }
  *
- * Numbers are positions in the fn, so equal fns print equally. Bodies are printed, indented, under the node that has them;
- * composites by name only: print them by themselves. Literals of up to 8 elements are shown. */
+ * Numbers are positions in the fn, so equal fns print equally. Bodies are printed, indented, under the node that has
+ * them; composites by name only: print them by themselves. Literals of up to 8 elements are shown. */
 #include "graph/attr.h"
 #include "graph/op.h"
 

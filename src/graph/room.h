@@ -1,6 +1,7 @@
 /* room.h: the graph room's state in a context: intern tables, scopes, the open fn, the poison node.
  *
- * Extents and types live in an arena until the context closes. Eager nodes are interned here; a fn's nodes in the fn. */
+ * Extents and types live in an arena until the context closes. Eager nodes are interned
+ * here; a fn's nodes in the fn. */
 #ifndef GRAPH_ROOM_H
 #define GRAPH_ROOM_H
 

@@ -1,7 +1,7 @@
 /* scope.c: the graph room of a context, and the scopes that hold nodes.
  *
- * A scope is an autorelease pool: it takes one reference to every node made (or found again) while it is the innermost one.
- * The room opens with one scope that ends with the context. */
+ * A scope is an autorelease pool: it takes one reference to every node made (or found again) while it is the innermost
+ * one. The room opens with one scope that ends with the context. */
 #include <string.h>
 
 #include "graph/room.h"

@@ -1,8 +1,8 @@
 /* type.c: interned types, and short texts of types and extents for messages.
  *
- * A type is a dtype with extents, a tuple of types, or a token. Equal types are one pointer, so comparing types is comparing
- * pointers; they live as long as the context. Ranks are at most TSR_MAX_RANK and extents may not be provably negative:
- * a type that breaks this is refused here, so no later pass has to ask. */
+ * A type is a dtype with extents, a tuple of types, or a token. Equal types are one pointer, so comparing types is
+ * comparing pointers; they live as long as the context. Ranks are at most TSR_MAX_RANK and extents may not be provably
+ * negative: a type that breaks this is refused here, so no later pass has to ask. */
 #include <stdio.h>
 #include <string.h>
 
@@ -21,14 +21,16 @@ static const tsr_type *type_intern(tsr_ctx *c, tsr_type key) {
     struct graph_room *g = graph_room(c);
     if (!g) return NULL;
     uint64_t h = hash_mix((uint64_t)key.kind + 31, key.kind == TSR_TENSOR ? (uint64_t)key.dtype : 0);
-    for (int i = 0; i < key.rank; i++) h = hash_mix(h, key.kind == TSR_TENSOR ? key.extent[i]->hash : key.item[i]->hash);
+    for (int i = 0; i < key.rank; i++) h = hash_mix(h, key.kind == TSR_TENSOR ? key.extent[i]->hash
+        : key.item[i]->hash);
     key.hash = h;
     tsr_type *found = map_get(&g->types, h, &key, type_equal, NULL);
     if (found) return found;
     tsr_type *t = arena_alloc(&g->mem, sizeof *t);
     const void **part = key.rank ? arena_array(&g->mem, (size_t)key.rank, sizeof *part) : NULL;
     if (!t || (key.rank && !part)) return NULL;
-    for (int i = 0; i < key.rank; i++) part[i] = key.kind == TSR_TENSOR ? (const void *)key.extent[i] : (const void *)key.item[i];
+    for (int i = 0; i < key.rank; i++) part[i] = key.kind == TSR_TENSOR ? (const void *)key.extent[i]
+        : (const void *)key.item[i];
     *t = key;
     t->extent = key.kind == TSR_TENSOR ? (const tsr_extent *const *)part : NULL;
     t->item = key.kind == TSR_TUPLE ? (const tsr_type *const *)part : NULL;
@@ -42,12 +44,15 @@ const tsr_type *tsr_type_tensor(tsr_ctx *c, tsr_dtype t, int rank, const tsr_ext
     for (int i = 0; i < rank; i++) {
         if (!extent[i]) return NULL;
         if (extent[i]->hi < 0)
-            return err_set(c, TSR_EINVAL, "type: axis %d of a %s tensor has extent %s: sizes are not negative", i, tsr_dtype_name(t),
+            return err_set(c, TSR_EINVAL, "type: axis %d of a %s tensor has extent %s: sizes are not negative", i,
+                tsr_dtype_name(t),
                            extent_text(c, extent[i])), NULL;
     }
     int64_t last, block = tsr_dtype_of(t)->block;
-    if (tsr_dtype_of(t)->kind == TSR_KIND_BLOCK && (rank == 0 || (tsr_extent_is_int(extent[rank - 1], &last) && last % block)))
-        return err_set(c, TSR_EINVAL, "type: %s stores blocks of %lld elements: the last extent must be a multiple", tsr_dtype_name(t),
+    if (tsr_dtype_of(t)->kind == TSR_KIND_BLOCK &&
+        (rank == 0 || (tsr_extent_is_int(extent[rank - 1], &last) && last % block)))
+        return err_set(c, TSR_EINVAL, "type: %s stores blocks of %lld elements: the last extent must be a multiple",
+            tsr_dtype_name(t),
                        (long long)block), NULL;
     return type_intern(c, (tsr_type){.kind = TSR_TENSOR, .dtype = t, .rank = rank, .extent = extent});
 }
@@ -95,7 +100,9 @@ bool type_bytes(const tsr_type *t, size_t *out) {
     return tsr_dtype_bytes(t->dtype, n, out);
 }
 
-const tsr_type *type_with_dtype(tsr_ctx *c, const tsr_type *t, tsr_dtype d) { return tsr_type_tensor(c, d, t->rank, t->extent); }
+const tsr_type *type_with_dtype(tsr_ctx *c, const tsr_type *t, tsr_dtype d) {
+    return tsr_type_tensor(c, d, t->rank, t->extent);
+}
 
 static const tsr_type *type_edit(tsr_ctx *c, const tsr_type *t, int axis, int drop, const tsr_extent *put) {
     const tsr_extent *e[TSR_MAX_RANK + 1];
@@ -106,14 +113,20 @@ static const tsr_type *type_edit(tsr_ctx *c, const tsr_type *t, int axis, int dr
     return tsr_type_tensor(c, t->dtype, n, e);
 }
 
-const tsr_type *type_with_extent(tsr_ctx *c, const tsr_type *t, int axis, const tsr_extent *e) { return e ? type_edit(c, t, axis, 1, e) : NULL; }
+const tsr_type *type_with_extent(tsr_ctx *c, const tsr_type *t, int axis, const tsr_extent *e) {
+    return e ? type_edit(c, t, axis, 1, e) : NULL;
+}
 const tsr_type *type_drop_axis(tsr_ctx *c, const tsr_type *t, int axis) { return type_edit(c, t, axis, 1, NULL); }
-const tsr_type *type_insert_axis(tsr_ctx *c, const tsr_type *t, int axis, const tsr_extent *e) { return e ? type_edit(c, t, axis, 0, e) : NULL; }
+const tsr_type *type_insert_axis(tsr_ctx *c, const tsr_type *t, int axis, const tsr_extent *e) {
+    return e ? type_edit(c, t, axis, 0, e) : NULL;
+}
 
 /* ---- kinds of dtypes ---- */
 
 bool dtype_is_float(tsr_dtype t) { return tsr_dtype_of(t)->kind == TSR_KIND_FLOAT; }
-bool dtype_is_int(tsr_dtype t) { return tsr_dtype_of(t)->kind == TSR_KIND_INT || tsr_dtype_of(t)->kind == TSR_KIND_UINT; }
+bool dtype_is_int(tsr_dtype t) {
+    return tsr_dtype_of(t)->kind == TSR_KIND_INT || tsr_dtype_of(t)->kind == TSR_KIND_UINT;
+}
 bool dtype_is_complex(tsr_dtype t) { return tsr_dtype_of(t)->kind == TSR_KIND_COMPLEX; }
 tsr_dtype dtype_real(tsr_dtype t) { return t == TSR_C64 ? TSR_F32 : t == TSR_C128 ? TSR_F64 : t; }
 

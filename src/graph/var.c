@@ -1,7 +1,7 @@
 /* var.c: variables: named mutable state, the only mutable thing.
  *
- * A variable holds an eager node, evaluated or not: assigning is as lazy as everything else. Inside the outermost open fn it
- * is a parameter when read and a result when assigned (fn.c). */
+ * A variable holds an eager node, evaluated or not: assigning is as lazy as everything else. Inside the outermost open
+ * fn it is a parameter when read and a result when assigned (fn.c). */
 #include "graph/room.h"
 
 tsr_var *tsr_var_new(tsr_ctx *c, const char *name, tsr_node *initial) {
@@ -13,7 +13,8 @@ tsr_var *tsr_var_new(tsr_ctx *c, const char *name, tsr_node *initial) {
         return err_set(c, TSR_EINVAL, "variable '%s': make it outside any fn, from a tensor", name ? name : ""), NULL;
     tsr_var *v = mem_new(c, tsr_var);
     if (!v) return NULL;
-    *v = (tsr_var){.refs = 1, .c = c, .name = mem_strdup(c, name ? name : "var"), .type = initial->type, .value = initial};
+    *v = (tsr_var){.refs = 1, .c = c, .type = initial->type, .value = initial};
+    v->name = mem_strdup(c, name ? name : "var");
     if (!v->name) return mem_del(c, v), NULL;
     node_ref(initial);
     return v;
@@ -43,9 +44,11 @@ tsr_node *tsr_var_read(tsr_ctx *c, tsr_var *v) {
 tsr_status tsr_var_assign(tsr_ctx *c, tsr_var *v, tsr_node *value) {
     tsr_fn *f = fn_open_now(c);
     if (tsr_is_poison(value) || tsr_is_poison(value = fn_capture(c, f, value)))
-        return err_any(c) ? tsr_error_status(c) : err_set(c, TSR_EINVAL, "assign to variable '%s': the value is missing", v->name);
+        return err_any(c) ? tsr_error_status(c) : err_set(c, TSR_EINVAL,
+            "assign to variable '%s': the value is missing", v->name);
     if (value->type != v->type)
-        return err_set(c, TSR_EINVAL, "assign to variable '%s': it is %s, the value is %s", v->name, type_text(c, v->type), type_text(c, value->type));
+        return err_set(c, TSR_EINVAL, "assign to variable '%s': it is %s, the value is %s", v->name,
+            type_text(c, v->type), type_text(c, value->type));
     if (f) return fn_var_assign(c, f, v, value);
     node_ref(value);
     node_unref(c, v->value);

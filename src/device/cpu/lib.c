@@ -1,7 +1,7 @@
 /* lib.c: the table of library kernels, and what surrounds every call: operand counts and 4-bit tensors.
  *
- * i4 and u4 are two to a byte, which no kernel wants to know: operands are unpacked to i8/u8 (sign extended, so order and sums are
- * the same), the kernel runs on those, and 4-bit results are packed again, low nibble first. */
+ * i4 and u4 are two to a byte, which no kernel wants to know: operands are unpacked to i8/u8 (sign extended, so order
+ * and sums are the same), the kernel runs on those, and 4-bit results are packed again, low nibble first. */
 #include "device/cpu/lib.h"
 
 #include <string.h>
@@ -80,7 +80,7 @@ tsr_status lib_run(const char *name, const struct lib_call *k) {
     return e->run(k);
 }
 
-/* ---- for the kernels ------------------------------------------------------------------------------------------------ */
+/* ---- for the kernels --------------------------------------------------------------------------------------------- */
 
 uint64_t lib_load_bits(const void *p, int64_t i, int bytes) {
     switch (bytes) {

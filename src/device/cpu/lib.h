@@ -1,24 +1,23 @@
-/* lib.h: the library kernels of the CPU: what is no tile program (sorting, transforms, factorizations, general index work).
+/* lib.h: the library kernels of the CPU: what is no tile program (sorting, transforms,
+ * factorizations, general index work).
  *
- * A kernel is a name and a function over buffers and sizes (struct lib_call of device.h: operands first, then results, all dense
- * row-major, dims at run time). It knows no nodes: an op's attributes arrive as plain integers, laid out as this page says.
- * Results depend on the operands alone, never on the number of threads. No kernel writes an operand; a result may share memory
- * with an operand only where this page says so. i4/u4 operands are unpacked around a kernel, so kernels see i8/u8.
+ * A kernel is a name and a function over buffers and sizes (struct lib_call of device.h: operands first, then
+ * results, all dense row-major, dims at run time). It knows no nodes: an op's attributes arrive as plain integers,
+ * laid out as this page says. Results depend on the operands alone, never on the number of threads. No kernel
+ * writes an operand; a result may share memory with an operand only where this page says so. i4/u4 operands are
+ * unpacked around a kernel, so kernels see i8/u8.
  *
- *   name               operands -> results       ints
- *   sort               n x -> n y                axis, keys, descending, total. Always stable.
- *   top_k              x -> values, i32 index    k. Last axis; order of sort, descending.
- *   rng_bits           state -> state, bits      enum lib_rng. Batch: leading axes of state beyond its last.
- *   fft                x -> y                    enum lib_fft, n, length[n]
- *   cholesky           a -> l                    lower
- *   triangular_solve   a, b -> x                 left, lower, unit, enum lib_solve
- *   qr                 a -> q, r
- *   svd                a -> u, s, vt
- *   eigh               a -> w, v
- *   gather             x, index -> y             index_vector_axis, n_offset, n_collapsed, n_operand_batching, n_index_batching,
+ *   name               operands -> results       ints sort               n x -> n y                axis, keys,
+ *   descending, total. Always stable. top_k              x -> values, i32 index    k. Last axis; order of sort,
+ *   descending. rng_bits           state -> state, bits      enum lib_rng. Batch: leading axes of state beyond its
+ *   last. fft                x -> y                    enum lib_fft, n, length[n] cholesky           a -> l
+ *   lower triangular_solve   a, b -> x                 left, lower, unit, enum lib_solve qr                 a -> q, r
+ *   svd                a -> u, s, vt eigh               a -> w, v gather             x, index -> y
+ *   index_vector_axis, n_offset, n_collapsed, n_operand_batching, n_index_batching,
  *                                                n_map, the five lists in that order, slice_sizes[rank of x]
- *   scatter            x, index, update -> y     enum lib_scatter_how, then as gather without slice_sizes. y may be x's memory.
- *   select_and_scatter x, src -> y               1 for min, 0 for max, window[r], stride[r], pad_low[r], pad_high[r]
+ *   scatter            x, index, update -> y     enum lib_scatter_how, then as gather without
+ *   slice_sizes. y may be x's memory. select_and_scatter x, src -> y               1 for min, 0 for max,
+ *   window[r], stride[r], pad_low[r], pad_high[r]
  */
 #ifndef DEVICE_CPU_LIB_H
 #define DEVICE_CPU_LIB_H
@@ -43,7 +42,8 @@ const struct lib_entry *lib_find(const char *name); /* NULL: no such kernel */
 /* Checks the number of operands, unpacks 4-bit tensors, runs. ENOTFOUND for an unknown name. */
 tsr_status lib_run(const char *name, const struct lib_call *k);
 
-lib_kernel lib_sort, lib_top_k, lib_rng_bits, lib_fft, lib_cholesky, lib_triangular_solve, lib_qr, lib_svd, lib_eigh, lib_gather,
+lib_kernel lib_sort, lib_top_k, lib_rng_bits, lib_fft, lib_cholesky, lib_triangular_solve, lib_qr, lib_svd, lib_eigh,
+    lib_gather,
     lib_scatter, lib_select_and_scatter;
 
 /* ---- for the kernels ---- */
@@ -64,10 +64,13 @@ void lib_copy_element(void *dst, int64_t to, const void *src, int64_t from, int 
 void lib_load_f64(tsr_dtype t, const void *src, int64_t offset, int64_t count, double *dst);
 void lib_store_f64(tsr_dtype t, void *dst, int64_t offset, int64_t count, const double *src);
 /* f16, bf16 and f8: n elements to f32, and back rounded to nearest even. */
-static inline bool lib_is_narrow(tsr_dtype t) { return t == TSR_F16 || t == TSR_BF16 || t == TSR_F8E4M3 || t == TSR_F8E5M2; }
+static inline bool lib_is_narrow(tsr_dtype t) {
+    return t == TSR_F16 || t == TSR_BF16 || t == TSR_F8E4M3 || t == TSR_F8E5M2;
+}
 void lib_widen(tsr_dtype t, const void *src, int64_t n, float *dst);
 void lib_narrow(tsr_dtype t, const float *src, int64_t n, void *dst);
-/* Element i of an integer tensor (u64 values past the greatest i64 count as the greatest i64: they are out of range anyway). */
+/* Element i of an integer tensor (u64 values past the greatest i64 count as the greatest
+ * i64: they are out of range anyway). */
 int64_t lib_load_index(const struct lib_tensor *t, int64_t i);
 
 #endif

@@ -1,13 +1,13 @@
 /* lib_eigen.c: singular values and symmetric (Hermitian) eigenvalues of batches of matrices, in f64.
  *
- * svd is one-sided Jacobi (Hestenes 1958; Demmel and Veselic 1992 for its accuracy): pairs of columns are rotated until all are
- * orthogonal; their lengths are the singular values. A sweep goes through all pairs in rounds of disjoint pairs (a round-robin
- * tournament), so a round runs on all threads and gives the same bits on one. Columns of length zero get left vectors that
- * complete the basis. A wide matrix is done as its transpose.
- * eigh of real matrices: Householder reduction to a tridiagonal matrix, then QL steps with implicit shifts (Golub and Van Loan,
- * 8.3); of complex matrices: two-sided Jacobi. Only the lower triangle is read.
- * Vectors are unique up to a sign (a phase when complex), which is fixed here: the first entry of nearly the greatest magnitude in
- * a column of u, or of v for eigh, is real and positive. */
+ * svd is one-sided Jacobi (Hestenes 1958; Demmel and Veselic 1992 for its accuracy): pairs of columns are rotated
+ * until all are orthogonal; their lengths are the singular values. A sweep goes through all pairs in rounds of
+ * disjoint pairs (a round-robin tournament), so a round runs on all threads and gives the same bits on one.
+ * Columns of length zero get left vectors that complete the basis. A wide matrix is done as its transpose. eigh of
+ * real matrices: Householder reduction to a tridiagonal matrix, then QL steps with implicit shifts (Golub and Van
+ * Loan, 8.3); of complex matrices: two-sided Jacobi. Only the lower triangle is read. Vectors are unique up to a
+ * sign (a phase when complex), which is fixed here: the first entry of nearly the greatest magnitude in a column
+ * of u, or of v for eigh, is real and positive. */
 #include <complex.h>
 #include <float.h>
 #include <math.h>
@@ -19,7 +19,7 @@
 enum { SWEEPS_MAX = 60, PARALLEL_FROM = 1 << 14 };
 #define SAME_MAGNITUDE 0.999999 /* entries this near the greatest count as ties, so that rounding does not choose the sign */
 
-/* ---- svd ------------------------------------------------------------------------------------------------------------ */
+/* ---- svd --------------------------------------------------------------------------------------------------------- */
 
 struct svd_job {
     int64_t m, n, players, round; /* players: n, or n + 1 when odd (the last one rests) */
@@ -30,7 +30,8 @@ struct svd_job {
 static double dot(int64_t n, const double *a, const double *b) {
     double s0 = 0, s1 = 0, s2 = 0, s3 = 0;
     int64_t i = 0;
-    for (; i + 4 <= n; i += 4) s0 += a[i] * b[i], s1 += a[i + 1] * b[i + 1], s2 += a[i + 2] * b[i + 2], s3 += a[i + 3] * b[i + 3];
+    for (; i + 4 <= n; i += 4) s0 += a[i] * b[i], s1 += a[i + 1] * b[i + 1], s2 += a[i + 2] * b[i + 2],
+        s3 += a[i + 3] * b[i + 3];
     for (; i < n; i++) s0 += a[i] * b[i];
     return (s0 + s1) + (s2 + s3);
 }
@@ -55,7 +56,8 @@ static void svd_pair(void *arg, int64_t i, int worker) {
     double *x = j->w + p * j->m, *y = j->w + q * j->m;
     double alpha = dot(j->m, x, x), beta = dot(j->m, y, y), gamma = dot(j->m, x, y);
     if (fabs(gamma) <= 4 * DBL_EPSILON * sqrt(alpha) * sqrt(beta) || fabs(gamma) < DBL_MIN) return;
-    double zeta = (beta - alpha) / (2 * gamma), t = (zeta >= 0 ? 1 : -1) / (fabs(zeta) + hypot(1, zeta)), c = 1 / hypot(1, t);
+    double zeta = (beta - alpha) / (2 * gamma), t = (zeta >= 0 ? 1 : -1) / (fabs(zeta) + hypot(1, zeta)),
+        c = 1 / hypot(1, t);
     rotate(j->m, x, y, c, c * t);
     rotate(j->n, j->v + p * j->n, j->v + q * j->n, c, c * t);
     atomic_store(&j->turned, true);
@@ -78,7 +80,8 @@ static void swap_columns(int64_t n, double *x, double *y) {
     }
 }
 
-/* A unit vector orthogonal to the `have` unit columns before it: some unit vector of the basis keeps a length of 1 / sqrt(m). */
+/* A unit vector orthogonal to the `have` unit columns before it: some unit vector of the
+ * basis keeps a length of 1 / sqrt(m). */
 static void complete_column(int64_t m, int64_t have, double *columns) {
     double *x = columns + have * m;
     for (int64_t e = 0; e < m; e++) {
@@ -152,17 +155,19 @@ static void svd_one(const struct batch_job *b, int64_t index, double *scratch) {
     const double *left = r >= c ? w : v, *right = r >= c ? v : w; /* columns of length r and c */
     for (int64_t i = 0; i < n; i++) {
         double sign = sign_of_column(r, left + i * r), value;
-        for (int64_t q = 0; q < r; q++) value = sign * left[i * r + q], lib_store_f64(u->dtype, u->p, (index * r + q) * n + i, 1, &value);
-        for (int64_t q = 0; q < c; q++) value = sign * right[i * c + q], lib_store_f64(vt->dtype, vt->p, (index * n + i) * c + q, 1, &value);
+        for (int64_t q = 0; q < r; q++) value = sign * left[i * r + q],
+            lib_store_f64(u->dtype, u->p, (index * r + q) * n + i, 1, &value);
+        for (int64_t q = 0; q < c; q++) value = sign * right[i * c + q],
+            lib_store_f64(vt->dtype, vt->p, (index * n + i) * c + q, 1, &value);
         value = s[i] * scale;
         lib_store_f64(a->dtype, b->k->t[2].p, index * n + i, 1, &value);
     }
 }
 
-/* ---- eigh, real ----------------------------------------------------------------------------------------------------- */
+/* ---- eigh, real -------------------------------------------------------------------------------------------------- */
 
-/* Reduces symmetric a (n, n) to q^T a q = tridiagonal (d (n), e (n): e[i] between i and i + 1). q goes to the rows of v: row i of v is
- * column i of q. Reflector k makes entries k + 2.. of column k zero. Scratch p (n). */
+/* Reduces symmetric a (n, n) to q^T a q = tridiagonal (d (n), e (n): e[i] between i and i + 1). q goes to the rows of
+ * v: row i of v is column i of q. Reflector k makes entries k + 2.. of column k zero. Scratch p (n). */
 static void tridiagonalize(int64_t n, double *a, double *d, double *e, double *v, double *p) {
     for (int64_t i = 0; i < n * n; i++) v[i] = i / n == i % n;
     for (int64_t k = 0; k + 2 < n; k++) {
@@ -185,7 +190,8 @@ static void tridiagonalize(int64_t n, double *a, double *d, double *e, double *v
     }
     double last[2] = {n > 1 ? a[(n - 2) * n + n - 2] : 0, n > 0 ? a[(n - 1) * n + n - 1] : 0};
     if (n > 1) e[n - 2] = a[(n - 2) * n + n - 1];
-    for (int64_t k = n - 3; k >= 0; k--) { /* q = H_0 H_1 ...: the last reflector acts first, on the columns it can reach */
+    /* q = H_0 H_1 ...: the last reflector acts first, on the columns it can reach */
+    for (int64_t k = n - 3; k >= 0; k--) {
         int64_t m = n - k - 1;
         const double *y = a + k * n + k + 1;
         double tau = e[k] == 0 ? 0 : d[k];
@@ -256,7 +262,7 @@ static void eigh_real(const struct batch_job *b, int64_t index, double *scratch)
     lib_store_f64(t->dtype, b->k->t[2].p, index * n * n, n * n, a);
 }
 
-/* ---- eigh, complex -------------------------------------------------------------------------------------------------- */
+/* ---- eigh, complex ----------------------------------------------------------------------------------------------- */
 
 /* Makes a[p][q] zero: a = j^H a j with j = [c, s w; -s conj(w), c] in columns p, q; w the phase of a[p][q]. v = v j. */
 static void jacobi_turn(int64_t n, double complex *a, double complex *v, int64_t p, int64_t q) {
@@ -284,7 +290,8 @@ static void jacobi(int64_t n, double complex *a, double complex *v) {
         for (int64_t p = 0; p < n; p++)
             for (int64_t q = p + 1; q < n; q++) {
                 double size = cabs(a[p * n + q]);
-                if (!(size > DBL_EPSILON * sqrt(fabs(creal(a[p * n + p]) * creal(a[q * n + q]))) && size > DBL_MIN)) continue;
+                if (!(size > DBL_EPSILON * sqrt(fabs(creal(a[p * n + p]) * creal(a[q * n + q]))) &&
+                    size > DBL_MIN)) continue;
                 double left = fabs(creal(a[p * n + p])) + fabs(creal(a[q * n + q]));
                 if (size <= DBL_EPSILON * DBL_EPSILON * left) continue;
                 jacobi_turn(n, a, v, p, q);
@@ -309,7 +316,8 @@ static void eigh_complex(const struct batch_job *b, int64_t index, double *scrat
     double *w = (double *)(out + n * n);
     lib_load_f64(t->dtype, t->p, index * n * n, n * n, scratch);
     for (int64_t i = 0; i < n; i++)
-        for (int64_t q = i; q < n; q++) a[i * n + q] = q == i ? (double complex)creal(a[i * n + i]) : conj(a[q * n + i]);
+        for (int64_t q = i; q < n; q++) a[i * n + q] = q == i ? (double complex)creal(a[i * n + i])
+            : conj(a[q * n + i]);
     for (int64_t i = 0; i < n * n; i++) v[i] = i / n == i % n;
     jacobi(n, a, v);
     for (int64_t c = 0; c < n; c++) { /* the least diagonal entry left; taken ones become NaN */
@@ -328,7 +336,7 @@ static void eigh_complex(const struct batch_job *b, int64_t index, double *scrat
     lib_store_f64(t->dtype, b->k->t[2].p, index * n * n, n * n, (const double *)out);
 }
 
-/* ---- batches -------------------------------------------------------------------------------------------------------- */
+/* ---- batches ----------------------------------------------------------------------------------------------------- */
 
 static void batch_task(void *arg, int64_t i, int worker) {
     (void)worker;
@@ -339,7 +347,8 @@ static void batch_task(void *arg, int64_t i, int worker) {
     mem_array_free(j->k->c, scratch, (size_t)j->words, sizeof *scratch);
 }
 
-static tsr_status batch_run(const struct lib_call *k, int64_t words, void (*one)(const struct batch_job *, int64_t, double *)) {
+static tsr_status batch_run(const struct lib_call *k, int64_t words, void (*one)(const struct batch_job *, int64_t,
+    double *)) {
     int64_t batch = lib_product(k->t[0].rank - 2, k->t[0].dim);
     struct batch_job j = {.k = k, .pool = batch == 1 ? k->pool : NULL, .words = words, .one = one};
     if (batch == 1) batch_task(&j, 0, 0);

@@ -1,13 +1,15 @@
 /* lib_fft.c: discrete Fourier transforms of any length.
  *
- * One line of n points is a Stockham autosort transform (no bit reversal: each pass reads one array and writes the other) over
- * the factors 4, 2, 3, 5, 7 and, by a direct butterfly, primes to 31. A length with a greater prime factor goes through
- * Bluestein's identity jk = (j^2 + k^2 - (k - j)^2) / 2: the transform becomes a convolution with a chirp, done by transforms of a
- * power of two. Everything is computed in f64 whatever the dtype, so f32 results carry little more than one rounding an axis.
- * Twiddles come from sin and cos of angles reduced to an eighth of a turn, so that they are exact where they can be.
+ * One line of n points is a Stockham autosort transform (no bit reversal: each pass reads one array and writes the
+ * other) over the factors 4, 2, 3, 5, 7 and, by a direct butterfly, primes to 31. A length with a greater prime
+ * factor goes through Bluestein's identity jk = (j^2 + k^2 - (k - j)^2) / 2: the transform becomes a convolution with
+ * a chirp, done by transforms of a power of two. Everything is computed in f64 whatever the dtype, so f32 results
+ * carry little more than one rounding an axis. Twiddles come from sin and cos of angles reduced to an eighth of a
+ * turn, so that they are exact where they can be.
  *
- * A transform over several axes is one over each. Real transforms work on whole complex lines: rfft drops the mirrored half
- * of the last axis, irfft first restores it (as the conjugate; imaginary parts of the lines' own mirror points are not read). */
+ * A transform over several axes is one over each. Real transforms work on whole complex lines: rfft drops
+ * the mirrored half of the last axis, irfft first restores it (as the conjugate; imaginary parts of the
+ * lines' own mirror points are not read). */
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -19,7 +21,9 @@ enum { PRIME_MAX = 31, FACTORS_MAX = 64, TASK = 1 << 13 };
 struct cx { double re, im; };
 static struct cx add(struct cx a, struct cx b) { return (struct cx){a.re + b.re, a.im + b.im}; }
 static struct cx sub(struct cx a, struct cx b) { return (struct cx){a.re - b.re, a.im - b.im}; }
-static struct cx mul(struct cx a, struct cx b) { return (struct cx){a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re}; }
+static struct cx mul(struct cx a, struct cx b) {
+    return (struct cx){a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
+}
 
 /* exp(-2 pi i k / n), 0 <= k < n. */
 static struct cx root(int64_t k, int64_t n) {
@@ -102,7 +106,7 @@ static struct fft_plan *plan_new(tsr_ctx *c, int64_t n) {
     return p;
 }
 
-/* ---- passes: y[k + s (r q + j)] = w^(j q s) * sum_i x[k + s (q + m i)] w_r^(i j), q < m = n / r, k < s ---------------- */
+/* ---- passes: y[k + s (r q + j)] = w^(j q s) * sum_i x[k + s (q + m i)] w_r^(i j), q < m = n / r, k < s ----------- */
 
 static void pass2(int64_t m, int64_t s, const struct cx *w, const struct cx *x, struct cx *y) {
     for (int64_t q = 0; q < m; q++)
@@ -176,10 +180,10 @@ static void transform(const struct fft_plan *p, struct cx *x, struct cx *scratch
     else stockham(p, x, scratch);
 }
 
-/* ---- lines ---------------------------------------------------------------------------------------------------------- */
+/* ---- lines ------------------------------------------------------------------------------------------------------- */
 
-/* One axis of one tensor: lines of n points, point j of line l at (l / inner * extent + j) * inner + l % inner. Source and
- * destination may have fewer points (half spectra) and may be real. */
+/* One axis of one tensor: lines of n points, point j of line l at (l / inner * extent + j) * inner + l % inner. Source
+ * and destination may have fewer points (half spectra) and may be real. */
 struct lines {
     const struct lib_call *k;
     const struct fft_plan *plan;

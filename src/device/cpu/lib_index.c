@@ -1,14 +1,15 @@
 /* lib_index.c: gather and scatter with StableHLO's dimension numbers.
  *
- * Both are a loop over points (the batch axes of the index tensor, row-major) and, inside, over a window. A point's index vector
- * gives where its window starts in x; the window's axes have fixed strides in x and in the other tensor, so a window is an odometer
- * over outer axes and a run along the last. gather clamps a window that would leave x; scatter skips it whole.
+ * Both are a loop over points (the batch axes of the index tensor, row-major) and, inside, over a window. A
+ * point's index vector gives where its window starts in x; the window's axes have fixed strides in x and in the
+ * other tensor, so a window is an odometer over outer axes and a run along the last. gather clamps a window
+ * that would leave x; scatter skips it whole.
  *
- * scatter is exact about order: updates that meet at one element apply in row-major order of the update tensor. Each task owns a
- * range of the result and walks all updates in order, touching only what it owns; so the number of tasks does not matter.
- * Where window axes come before point axes in the update tensor, and windows can overlap, points are not walked in that order;
- * then (scatter_ordered) the window is the outer loop as far as its axes come first. 16- and 8-bit floats add up in f32 and are
- * rounded once. */
+ * scatter is exact about order: updates that meet at one element apply in row-major order of the update tensor. Each
+ * task owns a range of the result and walks all updates in order, touching only what it owns; so the number of tasks
+ * does not matter. Where window axes come before point axes in the update tensor, and windows can overlap, points are
+ * not walked in that order; then (scatter_ordered) the window is the outer loop as far as its axes come first. 16- and
+ * 8-bit floats add up in f32 and are rounded once. */
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -68,7 +69,8 @@ static void plan_walk(struct walk *w, const struct index_dims *d) {
     int axis = 0;
     for (int a = 0; a < w->u->rank; a++) {
         if (!contains(d->n_offset, d->offset, a)) continue;
-        while (contains(d->n_collapsed, d->collapsed, axis) || contains(d->n_operand_batching, d->operand_batching, axis)) axis++;
+        while (contains(d->n_collapsed, d->collapsed, axis) || contains(d->n_operand_batching, d->operand_batching,
+            axis)) axis++;
         w->window[w->n_window++] = (struct axis){w->u->dim[a], xs[axis], us[a]};
         size[axis++] = w->u->dim[a];
     }
@@ -126,7 +128,7 @@ static bool advance(int n, const struct axis *axis, int64_t *at, int64_t *x, int
     return false;
 }
 
-/* ---- gather --------------------------------------------------------------------------------------------------------- */
+/* ---- gather ------------------------------------------------------------------------------------------------------ */
 
 struct gather_job { struct walk w; int64_t per_task; };
 
@@ -136,9 +138,11 @@ static void gather_window(const struct walk *w, int64_t x, int64_t u) {
     int64_t at[LIB_MAX_RANK] = {0};
     do {
         if (run.xs == 1 && run.us == 1)
-            memcpy((char *)w->u->p + u * w->bytes, (const char *)w->x->p + x * w->bytes, (size_t)(run.extent * w->bytes));
+            memcpy((char *)w->u->p + u * w->bytes, (const char *)w->x->p + x * w->bytes,
+                (size_t)(run.extent * w->bytes));
         else
-            for (int64_t i = 0; i < run.extent; i++) lib_copy_element(w->u->p, u + i * run.us, w->x->p, x + i * run.xs, w->bytes);
+            for (int64_t i = 0; i < run.extent; i++) lib_copy_element(w->u->p, u + i * run.us, w->x->p, x + i * run.xs,
+            w->bytes);
     } while (advance(outer, w->window, at, &x, &u));
 }
 
@@ -161,7 +165,7 @@ tsr_status lib_gather(const struct lib_call *k) {
     return TSR_OK;
 }
 
-/* ---- scatter: how an update meets what is there ------------------------------------------------------------------------ */
+/* ---- scatter: how an update meets what is there ------------------------------------------------------------------ */
 
 typedef void combine(int64_t n, void *y, int64_t ys, const void *u, int64_t us);
 
@@ -227,8 +231,10 @@ static void set_16(int64_t n, void *y, int64_t ys, const void *u, int64_t us) {
 
 #define ROW(T) {add_##T, mul_##T, min_##T, max_##T}
 static combine *const meet[TSR_DTYPE_COUNT][4] = {
-    [TSR_F64] = ROW(double), [TSR_F32] = ROW(float), [TSR_F16] = ROW(float), [TSR_BF16] = ROW(float), [TSR_F8E4M3] = ROW(float),
-    [TSR_F8E5M2] = ROW(float), [TSR_I64] = ROW(int64_t), [TSR_I32] = ROW(int32_t), [TSR_I16] = ROW(int16_t), [TSR_I8] = ROW(int8_t),
+    [TSR_F64] = ROW(double), [TSR_F32] = ROW(float), [TSR_F16] = ROW(float), [TSR_BF16] = ROW(float),
+        [TSR_F8E4M3] = ROW(float),
+    [TSR_F8E5M2] = ROW(float), [TSR_I64] = ROW(int64_t), [TSR_I32] = ROW(int32_t), [TSR_I16] = ROW(int16_t),
+    [TSR_I8] = ROW(int8_t),
     [TSR_U64] = ROW(uint64_t), [TSR_U32] = ROW(uint32_t), [TSR_U16] = ROW(uint16_t), [TSR_U8] = ROW(uint8_t),
     [TSR_BOOL] = {or_bool, and_bool, and_bool, or_bool}, [TSR_C64] = {add_c64, mul_c64, NULL, NULL},
     [TSR_C128] = {add_c128, mul_c128, NULL, NULL},
@@ -239,7 +245,7 @@ static combine *find_combine(tsr_dtype t, enum lib_scatter_how how, int bytes) {
     return bytes == 1 ? set_1 : bytes == 2 ? set_2 : bytes == 4 ? set_4 : bytes == 8 ? set_8 : set_16;
 }
 
-/* ---- scatter: the walk ---------------------------------------------------------------------------------------------- */
+/* ---- scatter: the walk ------------------------------------------------------------------------------------------- */
 
 struct scatter_job {
     struct walk w;
@@ -263,7 +269,8 @@ static void scatter_run(const struct owned *o, struct axis run, int64_t x, int64
     if (x < o->lo) from = lib_ceil(o->lo - x, run.xs);
     if (x + (to - 1) * run.xs >= o->hi) to = lib_ceil(o->hi - x, run.xs);
     if (from >= to) return;
-    o->j->meet(to - from, o->y + (x + from * run.xs - o->lo) * o->bytes, run.xs, o->u + (u + from * run.us) * o->bytes, run.us);
+    o->j->meet(to - from, o->y + (x + from * run.xs - o->lo) * o->bytes, run.xs, o->u + (u + from * run.us) * o->bytes,
+        run.us);
 }
 
 static void scatter_window(const struct owned *o, int64_t x, int64_t u) {
@@ -299,7 +306,8 @@ static void scatter_all(const struct owned *o) {
         if (locate(w, p, false, &x, &u)) scatter_window(o, x, u);
 }
 
-/* Narrow floats: the owned part and all updates as f32. Updates are few or the tasks are, so each task widens its own copy. */
+/* Narrow floats: the owned part and all updates as f32. Updates are few or the tasks
+ * are, so each task widens its own copy. */
 static void scatter_narrow(struct scatter_job *j, struct owned *o, const char *x) {
     tsr_ctx *c = j->w.k->c;
     tsr_dtype t = j->w.x->dtype;
@@ -322,7 +330,8 @@ static void scatter_task(void *arg, int64_t task, int worker) {
     (void)worker;
     struct scatter_job *j = arg;
     const struct walk *w = &j->w;
-    struct owned o = {.j = j, .lo = task * j->per_task, .hi = (task + 1) * j->per_task, .u = w->u->p, .bytes = w->bytes};
+    struct owned o = {.j = j, .lo = task * j->per_task, .hi = (task + 1) * j->per_task, .u = w->u->p,
+        .bytes = w->bytes};
     if (o.hi > j->count) o.hi = j->count;
     const char *x = (const char *)w->x->p + o.lo * w->bytes;
     o.y = (char *)w->k->t[3].p + o.lo * w->bytes;
@@ -335,7 +344,8 @@ static void scatter_task(void *arg, int64_t task, int worker) {
 }
 
 tsr_status lib_scatter(const struct lib_call *k) {
-    struct scatter_job j = {.w = {.k = k, .x = &k->t[0], .index = &k->t[1], .u = &k->t[2]}, .how = (enum lib_scatter_how)k->ints[0]};
+    struct scatter_job j = {.w = {.k = k, .x = &k->t[0], .index = &k->t[1], .u = &k->t[2]},
+        .how = (enum lib_scatter_how)k->ints[0]};
     struct index_dims d = read_dims(k->ints + 1);
     j.count = lib_count(j.w.x);
     if (!j.count) return TSR_OK;

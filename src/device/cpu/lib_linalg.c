@@ -1,8 +1,9 @@
 /* lib_linalg.c: cholesky, triangular_solve and qr of batches of matrices; lib_factor.inc has the algorithms.
  *
- * A batch of more than one matrix runs one matrix a task; a single one runs its own loops on all threads. Both give the same bits,
- * since no sum is ever split by threads. f32 and c64 are computed in f64 and rounded once. A matrix that is not positive definite
- * makes cholesky fill its result with NaN, as the specification leaves it to the implementation and an error cannot name a batch. */
+ * A batch of more than one matrix runs one matrix a task; a single one runs its own loops on all threads. Both give
+ * the same bits, since no sum is ever split by threads. f32 and c64 are computed in f64 and rounded once. A matrix
+ * that is not positive definite makes cholesky fill its result with NaN, as the specification leaves it to the
+ * implementation and an error cannot name a batch. */
 #include <complex.h>
 #include <math.h>
 #include <stdatomic.h>
@@ -30,7 +31,7 @@ enum { PARALLEL_FROM = 1 << 14, COLUMN_BLOCK = 32 };
 #define IM(x) cimag(x)
 #include "device/cpu/lib_factor.inc"
 
-/* ---- batches -------------------------------------------------------------------------------------------------------- */
+/* ---- batches ----------------------------------------------------------------------------------------------------- */
 
 /* One matrix of a batch; words: f64 numbers of scratch it needs (complex: pairs). */
 struct batch_job {
@@ -55,10 +56,12 @@ static void batch_task(void *arg, int64_t i, int worker) {
     mem_array_free(j->k->c, scratch, (size_t)j->words, size);
 }
 
-static tsr_status batch_run(const struct lib_call *k, int64_t words, void (*one)(const struct batch_job *, int64_t, void *)) {
+static tsr_status batch_run(const struct lib_call *k, int64_t words, void (*one)(const struct batch_job *, int64_t,
+    void *)) {
     const struct lib_tensor *a = &k->t[0];
     int64_t batch = lib_product(a->rank - 2, a->dim);
-    struct batch_job j = {.k = k, .is_complex = a->dtype == TSR_C64 || a->dtype == TSR_C128, .words = words, .one = one};
+    struct batch_job j = {.k = k, .is_complex = a->dtype == TSR_C64 || a->dtype == TSR_C128, .words = words,
+        .one = one};
     j.pool = batch == 1 ? k->pool : NULL;
     if (batch == 1) batch_task(&j, 0, 0);
     else pool_for(k->pool, batch, batch_task, &j);
@@ -98,7 +101,7 @@ static void set(const struct batch_job *j, void *m, int64_t i, double v) {
     else ((double *)m)[i] = v;
 }
 
-/* ---- the kernels ---------------------------------------------------------------------------------------------------- */
+/* ---- the kernels ------------------------------------------------------------------------------------------------- */
 
 /* The upper form works on the adjoint of what it is given: u = l^H. Scratch: two matrices. */
 static void cholesky_one(const struct batch_job *j, int64_t index, void *scratch) {
@@ -126,8 +129,10 @@ static void triangular_solve_one(const struct batch_job *j, int64_t index, void 
     bool left = j->k->ints[0], lower = j->k->ints[1], unit = j->k->ints[2];
     enum lib_solve op = (enum lib_solve)j->k->ints[3];
     int64_t n = rows(&j->k->t[0]), size = rows(b) * cols(b), width = left ? cols(b) : rows(b);
-    bool turned = left == (op != LIB_SOLVE_PLAIN); /* m is a^T (or its conjugate): once for op, once for the right side */
-    void *a = scratch, *m = at(j, scratch, n * n), *x = at(j, scratch, 2 * n * n), *t = at(j, scratch, 2 * n * n + size);
+    /* m is a^T (or its conjugate): once for op, once for the right side */
+    bool turned = left == (op != LIB_SOLVE_PLAIN);
+    void *a = scratch, *m = at(j, scratch, n * n), *x = at(j, scratch, 2 * n * n),
+        *t = at(j, scratch, 2 * n * n + size);
     load(&j->k->t[0], index, a);
     if (turned) transpose(j->is_complex, false, n, n, a, m);
     else memcpy(m, a, (size_t)((char *)m - (char *)a));

@@ -1,12 +1,15 @@
-/* lib_rng.c: random bits from a key and a counter: StableHLO's rng_bit_generator with the algorithms THREE_FRY and PHILOX.
+/* lib_rng.c: random bits from a key and a counter: StableHLO's rng_bit_generator with
+ * the algorithms THREE_FRY and PHILOX.
  *
- * How counters map to elements is not in the specification; this follows XLA, so that the same state gives the same bits there.
+ * How counters map to elements is not in the specification; this follows XLA, so that
+ * the same state gives the same bits there.
  *   Threefry2x32, state u64[2] = (key, counter). The two 32-bit words of a key or counter are (low, high).
  *     64-bit results: element i (row-major) is the block of counter + i, words (low, high); the counter advances by their number.
- *     32-bit results: the tensor is halved along its first even axis (none: the longest, rounded up), half h of place i being word h
- *     of the block of counter + i, i counting the halved tensor in row-major order; the counter advances by the halved tensor's size.
- *     8 and 16 bits: the low bits of the 32-bit results.
- *   Philox4x32, state u64[3] = (key, counter low, counter high), or u64[2] = (key, counter) whose counter is (low = counter, high = key).
+ *     32-bit results: the tensor is halved along its first even axis (none: the longest, rounded up), half h of place i
+ *     being word h of the block of counter + i, i counting the halved tensor in row-major order; the counter advances
+ *     by the halved tensor's size. 8 and 16 bits: the low bits of the 32-bit results.
+ *   Philox4x32, state u64[3] = (key, counter low, counter high), or u64[2] = (key, counter)
+ *   whose counter is (low = counter, high = key).
  *     32-bit results: element i is word i % 4 of the block of counter + i / 4; the 128-bit counter advances by ceil(n / 4).
  *     64-bit results: element i is words (2 (i % 2), 2 (i % 2) + 1), low first, of block i / 2; advance ceil(n / 2).
  * The op also takes leading batch axes on the state: each state fills its own part of the result. */
@@ -64,7 +67,8 @@ static void threefry32(void *arg, int64_t task, int worker) {
         rng_threefry2x32(ctr, key, x);
         int64_t inner = i % j->inner, place = i / j->inner % j->half, outer = i / j->inner / j->half;
         for (int h = 0; h < 2; h++)
-            if (h * j->half + place < j->full) store(j, (outer * j->full + h * j->half + place) * j->inner + inner, x[h]);
+            if (h * j->half + place < j->full) store(j, (outer * j->full + h * j->half + place) * j->inner + inner,
+                x[h]);
     }
 }
 
@@ -95,7 +99,8 @@ static void choose_halves(struct rng_job *j, int rank, const int64_t *dim) {
     j->inner = axis < 0 ? 1 : lib_product(rank - axis - 1, dim + axis + 1);
 }
 
-static void run_threefry(const struct lib_call *k, struct rng_job *j, int rank, const int64_t *dim, const uint64_t *in, uint64_t *out) {
+static void run_threefry(const struct lib_call *k, struct rng_job *j, int rank, const int64_t *dim, const uint64_t *in,
+    uint64_t *out) {
     choose_halves(j, rank, dim);
     int64_t blocks = j->bytes == 8 ? j->n : j->n ? j->n / (j->full * j->inner) * j->half * j->inner : 0;
     j->low = in[1];

@@ -1,12 +1,13 @@
 /* lib_sort.c: sort and top_k.
  *
- * An element of any real dtype maps to an unsigned 64-bit key whose order is the order asked for: the bits of a float with its sign
- * turned into the usual order (negative numbers complemented), an integer with its sign bit flipped, all complemented when the
- * greatest comes first. Two orders of floats: total (IEEE 754 totalOrder: -NaN < -inf < ... < -0 < +0 < ... < +NaN), and the
- * default, where -0 = +0 and every NaN is one value above +inf, so that the sign of a NaN, which differs between machines, is
- * never seen. What is sorted are pairs (key, position); positions break ties, so the order is total, stable, and the same
- * whatever the algorithm: insertion runs and merges for short rows, byte-wise radix for long ones, and one long row in fixed
- * chunks on all threads, merged pairwise. Then every operand moves by the permutation. */
+ * An element of any real dtype maps to an unsigned 64-bit key whose order is the order asked for: the bits of a
+ * float with its sign turned into the usual order (negative numbers complemented), an integer with its sign bit
+ * flipped, all complemented when the greatest comes first. Two orders of floats: total (IEEE 754 totalOrder: -NaN <
+ * -inf < ... < -0 < +0 < ... < +NaN), and the default, where -0 = +0 and every NaN is one value above +inf, so that
+ * the sign of a NaN, which differs between machines, is never seen. What is sorted are pairs (key, position);
+ * positions break ties, so the order is total, stable, and the same whatever the algorithm: insertion runs and
+ * merges for short rows, byte-wise radix for long ones, and one long row in fixed chunks on all threads, merged
+ * pairwise. Then every operand moves by the permutation. */
 #include <stdatomic.h>
 #include <string.h>
 
@@ -66,7 +67,7 @@ static uint64_t key_of(const struct key_rule *r, uint64_t bits) {
     return r->descending ? ~bits & mask : bits;
 }
 
-/* ---- one row -------------------------------------------------------------------------------------------------------- */
+/* ---- one row ----------------------------------------------------------------------------------------------------- */
 
 static void insertion(const struct order *o, struct pair *a, int64_t n) {
     for (int64_t i = 1; i < n; i++) {
@@ -77,7 +78,8 @@ static void insertion(const struct order *o, struct pair *a, int64_t n) {
     }
 }
 
-static void merge(const struct order *o, const struct pair *a, int64_t na, const struct pair *b, int64_t nb, struct pair *out) {
+static void merge(const struct order *o, const struct pair *a, int64_t na, const struct pair *b, int64_t nb,
+    struct pair *out) {
     while (na && nb) {
         if (before(o, b, a)) *out++ = *b++, nb--;
         else *out++ = *a++, na--;
@@ -102,7 +104,8 @@ static void merge_sort(const struct order *o, struct pair *a, int64_t n, struct 
     if (from != a) memcpy(a, from, (size_t)n * sizeof *a);
 }
 
-/* Least significant byte first; a byte that is the same everywhere is no pass. Stable, and a starts in order of position. */
+/* Least significant byte first; a byte that is the same everywhere is no pass. Stable,
+ * and a starts in order of position. */
 static void radix_sort(int bytes, struct pair *a, int64_t n, struct pair *t) {
     struct pair *from = a, *to = t;
     for (int d = 0; d < bytes; d++) {
@@ -125,7 +128,7 @@ static void sort_run(const struct order *o, int bytes, struct pair *a, int64_t n
     else merge_sort(o, a, n, t);
 }
 
-/* ---- all rows ------------------------------------------------------------------------------------------------------- */
+/* ---- all rows ---------------------------------------------------------------------------------------------------- */
 
 struct sort_job {
     const struct lib_call *k;
@@ -153,7 +156,8 @@ static void move_row(const struct sort_job *j, int64_t row, const struct pair *a
     for (int q = 0; q < j->operands; q++) {
         const struct lib_tensor *x = &j->k->t[q], *y = &j->k->t[j->operands + q];
         int bytes = tsr_dtype_of(x->dtype)->bytes;
-        for (int64_t i = 0; i < j->n; i++) lib_copy_element(y->p, base + i * j->inner, x->p, base + a[i].at * j->inner, bytes);
+        for (int64_t i = 0; i < j->n; i++) lib_copy_element(y->p, base + i * j->inner, x->p, base + a[i].at * j->inner,
+            bytes);
     }
 }
 
@@ -207,7 +211,8 @@ static tsr_status sort_long_row(struct sort_job *job) {
     if (!a) return TSR_ENOMEM;
     uint64_t *more = (uint64_t *)(a + 2 * job->n);
     fill_row(job, 0, a, more);
-    struct chunk_job j = {{job->keys, job->n, more}, tsr_dtype_of(job->k->t[0].dtype)->bytes, job->n, CHUNK, a, a + job->n};
+    struct chunk_job j = {{job->keys, job->n, more}, tsr_dtype_of(job->k->t[0].dtype)->bytes, job->n, CHUNK, a,
+        a + job->n};
     pool_for(job->k->pool, lib_ceil(j.n, CHUNK), chunk_sort, &j);
     for (; j.width < j.n; j.width *= 2) {
         pool_for(job->k->pool, lib_ceil(j.n, 2 * j.width), chunk_merge, &j);
@@ -222,7 +227,8 @@ static tsr_status sort_long_row(struct sort_job *job) {
 tsr_status lib_sort(const struct lib_call *k) {
     const struct lib_tensor *x = &k->t[0];
     int axis = (int)k->ints[0];
-    struct sort_job j = {.k = k, .operands = k->n / 2, .keys = (int)k->ints[1], .descending = k->ints[2], .total = k->ints[3]};
+    struct sort_job j = {.k = k, .operands = k->n / 2, .keys = (int)k->ints[1], .descending = k->ints[2],
+        .total = k->ints[3]};
     j.n = x->rank ? x->dim[axis] : 1;
     j.inner = x->rank ? lib_product(x->rank - axis - 1, x->dim + axis + 1) : 1;
     if (!lib_count(x)) return TSR_OK;
@@ -233,7 +239,7 @@ tsr_status lib_sort(const struct lib_call *k) {
     return atomic_load(&j.failed) ? TSR_ENOMEM : TSR_OK;
 }
 
-/* ---- top_k ---------------------------------------------------------------------------------------------------------- */
+/* ---- top_k ------------------------------------------------------------------------------------------------------- */
 
 /* A heap of the k first pairs so far, the last of them at its root. */
 static void sift_down(const struct order *o, struct pair *h, int64_t k, int64_t i) {
@@ -280,7 +286,8 @@ static void top_task(void *arg, int64_t task, int worker) {
     struct pair *h = mem_alloc(j->k->c, bytes);
     if (!h) atomic_store(&j->failed, true);
     else
-        for (int64_t row = task * j->per_task; row < least(j->rows, (task + 1) * j->per_task); row++) top_row(j, row, h);
+        for (int64_t row = task * j->per_task; row < least(j->rows, (task + 1) * j->per_task); row++) top_row(j, row,
+        h);
     mem_free(j->k->c, h, bytes);
 }
 

@@ -1,9 +1,9 @@
 /* lib_window.c: select_and_scatter, the gradient of max pooling.
  *
- * Each element of src belongs to a window of x; it is added to the position of the first greatest (or least) element in that
- * window, in row-major order of src. Padding is never chosen, a NaN always is (the first one), a window of padding alone adds
- * nowhere. Leading axes with windows of one element are independent slabs and run in parallel; a slab is sequential, so the
- * order of every sum is fixed. Narrow floats are widened to f32 around a slab and rounded once. */
+ * Each element of src belongs to a window of x; it is added to the position of the first greatest (or least) element in
+ * that window, in row-major order of src. Padding is never chosen, a NaN always is (the first one), a window of padding
+ * alone adds nowhere. Leading axes with windows of one element are independent slabs and run in parallel; a slab is
+ * sequential, so the order of every sum is fixed. Narrow floats are widened to f32 around a slab and rounded once. */
 #include <stdatomic.h>
 #include <string.h>
 
@@ -68,8 +68,10 @@ SLAB(uint16_t, uint32_t)
 SLAB(uint8_t, uint32_t)
 
 static void (*const slab_of[TSR_DTYPE_COUNT])(const struct pool_job *, const void *, const void *, void *) = {
-    [TSR_F64] = slab_double, [TSR_F32] = slab_float, [TSR_F16] = slab_float, [TSR_BF16] = slab_float, [TSR_F8E4M3] = slab_float,
-    [TSR_F8E5M2] = slab_float, [TSR_I64] = slab_int64_t, [TSR_I32] = slab_int32_t, [TSR_I16] = slab_int16_t, [TSR_I8] = slab_int8_t,
+    [TSR_F64] = slab_double, [TSR_F32] = slab_float, [TSR_F16] = slab_float, [TSR_BF16] = slab_float,
+        [TSR_F8E4M3] = slab_float,
+    [TSR_F8E5M2] = slab_float, [TSR_I64] = slab_int64_t, [TSR_I32] = slab_int32_t, [TSR_I16] = slab_int16_t,
+    [TSR_I8] = slab_int8_t,
     [TSR_U64] = slab_uint64_t, [TSR_U32] = slab_uint32_t, [TSR_U16] = slab_uint16_t, [TSR_U8] = slab_uint8_t,
 };
 
@@ -93,7 +95,8 @@ static void slab_task(void *arg, int64_t i, int worker) {
     (void)worker;
     struct pool_job *j = arg;
     int bytes = tsr_dtype_of(j->k->t[0].dtype)->bytes;
-    const char *x = (const char *)j->k->t[0].p + i * j->xcount * bytes, *src = (const char *)j->k->t[1].p + i * j->scount * bytes;
+    const char *x = (const char *)j->k->t[0].p + i * j->xcount * bytes,
+        *src = (const char *)j->k->t[1].p + i * j->scount * bytes;
     char *y = (char *)j->k->t[2].p + i * j->xcount * bytes;
     if (lib_is_narrow(j->k->t[0].dtype)) slab_narrow(j, x, src, y);
     else j->slab(j, x, src, y);
@@ -109,7 +112,8 @@ tsr_status lib_select_and_scatter(const struct lib_call *k) {
     }
     while (skip < r && window[skip] == 1 && stride[skip] == 1 && !low[skip] && !high[skip]) skip++;
     struct pool_job j = {.k = k, .least = k->ints[0], .rank = r, .skip = skip, .slab = slab_of[x->dtype]};
-    j.xdim = x->dim + skip, j.sdim = src->dim + skip, j.window = window + skip, j.stride = stride + skip, j.low = low + skip;
+    j.xdim = x->dim + skip, j.sdim = src->dim + skip, j.window = window + skip, j.stride = stride + skip,
+        j.low = low + skip;
     j.xcount = lib_product(r - skip, j.xdim), j.scount = lib_product(r - skip, j.sdim);
     int64_t step = 1;
     for (int i = r - skip; i-- > 0; step *= j.xdim[i]) j.xs[i] = step;

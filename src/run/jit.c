@@ -1,0 +1,234 @@
+/* jit.c: tsr_run: a fn run at once on values, and the one way a plan runs at top level (run_plan).
+ *
+ * Symbols take their values from the arguments: a parameter extent that is a symbol binds it, every other expression
+ * must then evaluate to the argument's size. Results that are no fresh memory (a parameter handed back, a literal, a
+ * part of another result) share its buffer. */
+#include <string.h>
+
+#include "graph/interp.h"
+#include "graph/room.h"
+#include "run/runner.h"
+
+/* ---- sizes ---- */
+
+static tsr_status bind_one(tsr_ctx *c, const tsr_extent *formal, int64_t actual, const char *what, int arg,
+    tsr_binding *b, int *n) {
+    if (formal->op != EXT_SYMBOL) return TSR_OK;
+    for (int i = 0; i < *n; i++) {
+        if (b[i].symbol != formal) continue;
+        if (b[i].value == actual) return TSR_OK;
+        return err_set(c, TSR_EINVAL, "%s: argument %d has %s = %lld, an earlier argument has %lld", what, arg,
+            formal->name, (long long)actual,
+                       (long long)b[i].value);
+    }
+    b[(*n)++] = (tsr_binding){formal, actual};
+    return TSR_OK;
+}
+
+/* b has room for every symbol of the formals. */
+static tsr_status bind_args(tsr_ctx *c, const tsr_fn *f, tsr_node *const *arg, tsr_binding *b, int *n) {
+    tsr_status s = TSR_OK;
+    for (size_t i = 0; i < f->param.n; i++) {
+        const tsr_type *want = f->param.v[i].node->type, *have = arg[i]->type;
+        int64_t dim[TSR_MAX_RANK];
+        if (have->kind != TSR_TENSOR || want->dtype != have->dtype || want->rank != have->rank ||
+            !tsr_type_ints(have, dim))
+            return err_set(c, TSR_EINVAL, "%s: argument %zu is %s, the parameter is %s", f->name, i,
+                type_text(c, have), type_text(c, want));
+        for (int j = 0; j < want->rank && !s; j++) s = bind_one(c, want->extent[j], dim[j], f->name, (int)i, b, n);
+        if (s) return s;
+    }
+    for (size_t i = 0; i < f->param.n; i++) {
+        const tsr_type *want = f->param.v[i].node->type, *have = arg[i]->type;
+        for (int j = 0; j < want->rank; j++) {
+            int64_t v, dim = have->extent[j]->value;
+            if ((s = tsr_extent_eval(c, want->extent[j], *n, b, &v))) return s;
+            if (v != dim)
+                return err_set(c, TSR_EINVAL, "%s: argument %zu is %s, the parameter is %s: axis %d must be %lld here",
+                    f->name, i,
+                               type_text(c, have), type_text(c, want), j, (long long)v);
+        }
+    }
+    return TSR_OK;
+}
+
+static int most_symbols(const tsr_fn *f) {
+    int n = 1;
+    for (size_t i = 0; i < f->param.n; i++) n += f->param.v[i].node->type->rank;
+    return n;
+}
+
+/* ---- buffers ---- */
+
+static void release_device(tsr_buf *b) {
+    struct device *d = b->device;
+    d->ops->free(d, b->p, b->bytes);
+}
+
+static tsr_buf *result_buf(struct runner *r, size_t bytes) {
+    if (r->d->host_memory) return tsr_buf_new(r->c, bytes);
+    tsr_buf *b = mem_new(r->c, tsr_buf);
+    if (!b) return NULL;
+    *b = (tsr_buf){.refs = 1, .c = r->c, .bytes = bytes ? bytes : 1, .device = r->d, .release = release_device};
+    if ((b->p = r->d->ops->alloc(r->d, b->bytes))) return b;
+    mem_del(r->c, b);
+    return NULL;
+}
+
+/* The buffer that result i shares: a parameter's, a literal's, or another result's. */
+static tsr_buf *shared_buf(struct runner *r, const tsr_plan *p, const struct plan_binding *b, int i,
+    tsr_buf *const *param, tsr_buf **out) {
+    int slot = p->result.v[i], root = plan_root(p, slot);
+    const struct plan_slot *l = &p->slot.v[root];
+    tsr_buf *from = l->kind == SLOT_PARAM ? param[l->index] : l->kind == SLOT_CONST ? p->constant.v[l->index].buf
+        : out[l->result];
+    if (slot == root || (b->slot[slot].offset == 0 &&
+        b->slot[slot].bytes == b->slot[root].bytes)) return tsr_buf_keep(from);
+    return buf_view(r->c, from, b->slot[slot].offset, b->slot[slot].bytes);
+}
+
+static tsr_status run_watched(struct runner *r, tsr_plan *p, struct plan_binding *b, void *const *param,
+    void *const *result) {
+    struct watch *w = NULL;
+    tsr_status s = r->check >= 2 && p->fn && r->d->host_memory ? watch_open(r, p, b, param, &w) : TSR_OK;
+    if (!s) s = exec_run(r, p, b, param, result, w);
+    watch_close(w);
+    return s;
+}
+
+tsr_status run_plan(struct runner *r, tsr_plan *p, int n, const tsr_binding *bind, tsr_buf *const *param,
+    tsr_buf **out) {
+    struct plan_binding *b = exec_bind(r, p, n, bind);
+    size_t np = p->param.n, nr = p->result.n;
+    void **pa = mem_array(r->c, np + 1, sizeof *pa), **ra = mem_array(r->c, nr + 1, sizeof *ra);
+    tsr_status s = b && pa && ra ? TSR_OK : tsr_error_status(r->c);
+    memset(out, 0, nr * sizeof *out);
+    for (size_t i = 0; i < np && !s; i++) pa[i] = param[i]->p;
+    for (size_t i = 0; i < nr && !s; i++) {
+        if (!exec_result_is_fresh(p, (int)i)) continue;
+        if (!(out[i] = result_buf(r, b->slot[p->result.v[i]].bytes))) s = TSR_ENOMEM;
+        else ra[i] = out[i]->p;
+    }
+    if (!s) s = run_watched(r, p, b, pa, ra);
+    for (size_t i = 0; i < nr && !s; i++)
+        if (!out[i] && !(out[i] = shared_buf(r, p, b, (int)i, param, out))) s = TSR_ENOMEM;
+    for (size_t i = 0; i < nr && s; i++) tsr_buf_free(out[i]), out[i] = NULL;
+    mem_array_free(r->c, pa, np + 1, sizeof *pa);
+    mem_array_free(r->c, ra, nr + 1, sizeof *ra);
+    return s;
+}
+
+/* ---- fns on values ---- */
+
+struct run {
+    tsr_ctx *c;
+    tsr_fn *f;
+    tsr_node **arg;          /* (param.n) evaluated */
+    tsr_buf **param, **out;  /* (param.n), (result.n) */
+    tsr_binding *b;
+    int nb;
+};
+
+static tsr_status run_open(struct run *k, int n, tsr_node *const *arg) {
+    tsr_fn *f = k->f;
+    size_t np = f->param.n, nr = f->result.n;
+    if (err_any(k->c)) return tsr_error_status(k->c);
+    if (fn_open_now(k->c)) return err_set(k->c, TSR_EINVAL, "run of %s inside the open fn %s: use tsr_fn_call there",
+        f->name, fn_open_now(k->c)->name);
+    if (n != f->nparam) return err_set(k->c, TSR_EINVAL, "run of %s: takes %d arguments, got %d", f->name, f->nparam,
+        n);
+    k->arg = mem_array(k->c, np + 1, sizeof *k->arg);
+    k->param = mem_array(k->c, np + 1, sizeof *k->param);
+    k->out = mem_array(k->c, nr + 1, sizeof *k->out);
+    k->b = mem_array(k->c, (size_t)most_symbols(f), sizeof *k->b);
+    if (!k->arg || !k->param || !k->out || !k->b) return TSR_ENOMEM;
+    for (int i = 0; i < n; i++) k->arg[i] = arg[i];
+    fn_implicit_args(k->c, f, k->arg + n);
+    tsr_status s = tsr_eval(k->c, (int)np, k->arg);
+    for (size_t i = 0; i < np && !s; i++) k->param[i] = k->arg[i]->buf[0];
+    return s ? s : bind_args(k->c, f, k->arg, k->b, &k->nb);
+}
+
+static void run_close(struct run *k) {
+    size_t np = k->f->param.n, nr = k->f->result.n;
+    for (size_t i = 0; k->out && i < nr; i++) tsr_buf_free(k->out[i]);
+    mem_array_free(k->c, k->arg, np + 1, sizeof *k->arg);
+    mem_array_free(k->c, k->param, np + 1, sizeof *k->param);
+    mem_array_free(k->c, k->out, nr + 1, sizeof *k->out);
+    mem_array_free(k->c, k->b, (size_t)most_symbols(k->f), sizeof *k->b);
+}
+
+static tsr_node *wrap_result(struct run *k, size_t i) {
+    const tsr_type *t = k->f->result.v[i]->type;
+    int64_t dim[TSR_MAX_RANK];
+    for (int j = 0; j < t->rank; j++)
+        if (tsr_extent_eval(k->c, t->extent[j], k->nb, k->b, &dim[j])) return tsr_poison(k->c);
+    return tsr_wrap(k->c, tsr_type_dims(k->c, t->dtype, t->rank, dim), k->out[i]);
+}
+
+/* All results become nodes before any variable changes: a failure leaves every variable as it was. */
+static tsr_status run_deliver(struct run *k, tsr_node **out) {
+    const tsr_fn *f = k->f;
+    tsr_node **value = mem_array(k->c, f->assign.n + 1, sizeof *value);
+    bool ok = value != NULL;
+    for (int i = 0; i < f->nresult && ok; i++) ok = !tsr_is_poison(out[i] = wrap_result(k, (size_t)i));
+    for (size_t i = 0; i < f->assign.n && ok; i++) ok = !tsr_is_poison(value[i] = wrap_result(k,
+        (size_t)f->nresult + i));
+    for (size_t i = 0; i < f->assign.n && ok; i++) ok = tsr_var_assign(k->c, f->assign.v[i], value[i]) == TSR_OK;
+    mem_array_free(k->c, value, f->assign.n + 1, sizeof *value);
+    return ok ? TSR_OK : tsr_error_status(k->c);
+}
+
+static tsr_status run_fn(tsr_ctx *c, tsr_fn *f, int n, tsr_node *const *arg, tsr_node **out,
+    tsr_status compute(struct run *k)) {
+    struct run k = {.c = c, .f = f};
+    for (int i = 0; i < f->nresult; i++) out[i] = tsr_poison(c);
+    tsr_status s = run_open(&k, n, arg);
+    if (!s) s = compute(&k);
+    if (!s) s = run_deliver(&k, out);
+    run_close(&k);
+    return s;
+}
+
+static tsr_status compute_plan(struct run *k) {
+    struct runner *r = runner_of(k->c);
+    tsr_plan *p = r ? runner_plan(r, k->f) : NULL;
+    return p ? run_plan(r, p, k->nb, k->b, k->param, k->out) : tsr_error_status(k->c);
+}
+
+tsr_status tsr_run(tsr_ctx *c, tsr_fn *f, int n, tsr_node *const *arg, tsr_node **out) {
+    return run_fn(c, f, n, arg, out, compute_plan);
+}
+
+/* ---- the same on the reference interpreter ---- */
+
+static tsr_status compute_reference(struct run *k) {
+    const tsr_fn *f = k->f;
+    struct arena mem;
+    arena_init(&mem, k->c);
+    struct ref_tensor *in = arena_array(&mem, f->param.n + 1, sizeof *in), *res = arena_array(&mem, f->result.n + 1,
+        sizeof *res);
+    tsr_status s = in && res ? TSR_OK : TSR_ENOMEM;
+    for (size_t i = 0; i < f->param.n && !s; i++) {
+        struct ref_tensor *t = &in[i];
+        const tsr_type *type = k->arg[i]->type;
+        *t = (struct ref_tensor){.dtype = type->dtype, .rank = type->rank, .count = 1, .p = k->param[i]->p};
+        tsr_type_ints(k->arg[i]->type, t->dim);
+        for (int j = 0; j < t->rank; j++) t->count *= t->dim[j];
+        if (k->param[i]->device) s = err_set(k->c, TSR_EUNSUPPORTED, "interpret %s: argument %zu lives on a device",
+            f->name, i);
+    }
+    if (!s) s = interp_run(k->c, f, (int)f->param.n, in, &mem, res, NULL);
+    for (size_t i = 0; i < f->result.n && !s; i++) {
+        size_t bytes;
+        if (!tsr_dtype_bytes(res[i].dtype, res[i].count, &bytes) ||
+            !(k->out[i] = tsr_buf_new(k->c, bytes))) s = TSR_ENOMEM;
+        else memcpy(k->out[i]->p, res[i].p, bytes);
+    }
+    arena_release(&mem);
+    return s;
+}
+
+tsr_status tsr_interpret(tsr_ctx *c, tsr_fn *f, int n, tsr_node *const *arg, tsr_node **out) {
+    return run_fn(c, f, n, arg, out, compute_reference);
+}

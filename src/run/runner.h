@@ -1,0 +1,69 @@
+/* runner.h: the run room's state: the device, the kernel cache, the plan cache, counts, the trace.
+ *
+ * Kernels are cached by their program (its structure), plans by the structure of their fn. Both caches
+ * live as long as the context; the plan cache is emptied when it holds PLAN_CACHE_MAX plans, so a program
+ * that never repeats a graph stays bounded. */
+#ifndef RUN_RUNNER_H
+#define RUN_RUNNER_H
+
+#include "base/sys.h"
+#include "compile/plan.h"
+#include "device/device.h"
+#include "tessera/run.h"
+
+enum { PLAN_CACHE_MAX = 4096 };
+
+struct kernel {
+    tsr_tile *program; /* counted */
+    void *handle;      /* the device's */
+};
+struct trace_event { char name[64]; double start, seconds, bytes; };
+struct runner {
+    tsr_ctx *c;
+    struct device *d;
+    struct map kernels, plans;
+    tsr_run_stats stats;
+    bool timed; /* TSR_DEBUG >= 2 or TSR_PROFILE: each step is timed */
+    bool nan;   /* TSR_NAN */
+    int check;  /* TSR_CHECK */
+    VEC(struct trace_event) trace;
+};
+struct runner *runner_of(tsr_ctx *c); /* opens the device at first use; NULL: error recorded */
+/* The device's kernel for a program, made at first sight. NULL: error recorded. */
+void *runner_kernel(struct runner *r, const tsr_tile *program);
+/* The plan of f, compiled at first sight; the cache holds the reference. */
+tsr_plan *runner_plan(struct runner *r, const tsr_fn *f);
+tsr_plan *runner_find_plan(struct runner *r, uint64_t hash); /* NULL when absent; counts a hit */
+bool runner_put_plan(struct runner *r, uint64_t hash, tsr_plan *p); /* takes a reference of its own */
+
+/* exec.c: running a plan. */
+struct watch;
+/* The plan bound to these symbols (a recent binding is reused). NULL: error recorded. */
+struct plan_binding *exec_bind(struct runner *r, tsr_plan *p, int n, const tsr_binding *b);
+/* Run p. param (param.n): memory of each parameter; result (result.n): where each result goes, or NULL for one that is
+ * not fresh (a parameter, a literal, another result): the caller shares it. watch may be NULL. */
+tsr_status exec_run(struct runner *r, tsr_plan *p, struct plan_binding *b, void *const *param, void *const *result,
+    struct watch *watch);
+/* Where a slot's value lies, during a run or right after it. */
+void *exec_slot(tsr_plan *p, int slot);
+bool exec_result_is_fresh(const tsr_plan *p, int i); /* result i needs memory of its own; else it shares some */
+
+/* control.c: steps that run sub-plans. */
+tsr_status exec_control(struct runner *r, tsr_plan *p, struct plan_binding *b, int step);
+
+/* check.c: TSR_NAN and TSR_CHECK=2. A watch holds the reference values of the fn's nodes. */
+tsr_status check_nan(struct runner *r, tsr_plan *p, const struct plan_binding *b, int step);
+tsr_status watch_open(struct runner *r, tsr_plan *p, const struct plan_binding *b, void *const *param,
+    struct watch **out);
+tsr_status watch_step(struct watch *w, int step);
+void watch_close(struct watch *w);
+
+/* trace.c */
+void trace_step(struct runner *r, const tsr_plan *p, int step, const struct step_binding *b, double start,
+    double seconds);
+void trace_write(struct runner *r);
+
+/* jit.c: run a plan at top level on buffers under the binding of its symbols; out[i] receive references to buffers. */
+tsr_status run_plan(struct runner *r, tsr_plan *p, int n, const tsr_binding *b, tsr_buf *const *param, tsr_buf **out);
+
+#endif
