@@ -1,0 +1,28 @@
+/* tune.c: how large the tiles are: a cost model of a few lines.
+ *
+ * A tile program on a machine with caches is fastest when the tiles that are alive at a time stay in the first-level
+ * cache and the cost of starting an instruction is spread over many elements. So a loop takes as many elements as fit
+ * CACHE bytes over the number of live tiles, from the innermost axis outwards. Extents that are small constants round
+ * up to a power of two, so that neighbouring shapes share a program. */
+#include "compile/lower.h"
+
+enum { CACHE = 24 * 1024, MOST = 4096, FEWEST = 256, TILE_AXES = 4, UNKNOWN = 1 << 20 };
+
+int64_t tune_round(const tsr_extent *e, int64_t most) {
+    int64_t hint = ext_hint(e, UNKNOWN), t = 1;
+    while (t < hint && t < most) t *= 2;
+    return t;
+}
+
+void tune_loop(int n, const tsr_extent *const *dim, int bytes, int live, int64_t *tile) {
+    int64_t budget = MOST;
+    while (budget > FEWEST && budget * bytes * (live > 2 ? live : 2) > CACHE) budget /= 2;
+    int axes = 0;
+    for (int i = n - 1; i >= 0; i--) {
+        tile[i] = 1;
+        if (axes == TILE_AXES || budget <= 1) continue;
+        tile[i] = tune_round(dim[i], budget);
+        budget /= tile[i];
+        axes += tile[i] > 1;
+    }
+}
