@@ -185,12 +185,12 @@ static void check_grad(tsr_ctx *c, enum tsr_op op, tsr_dtype t) {
     CHECK_OK(c);
 }
 
-TEST(gradient_rules_of_one_result_ops) {
+TEST(gradient_rules_of_elementwise_and_form_ops) {
     static const tsr_dtype types[] = {TSR_F64, TSR_C128};
     tsr_ctx *c = test_ctx();
     for (int op = 0; op < TSR_OP_COUNT; op++) {
         const struct op_def *d = op_def((enum tsr_op)op);
-        if (!d || (d->cls != OP_ELEM && d->cls != OP_MOVE)) continue;
+        if (!d || (d->cls != OP_ELEM && (op < TSR_OP_CONVERT || op > TSR_OP_REVERSE))) continue;
         for (int t = 0; t < 2; t++) {
             if (!op_admits(d->domain, types[t])) continue;
             test_case("%s %s", d->name, tsr_dtype_name(types[t]));
