@@ -138,7 +138,9 @@ static tsr_node *patches(tsr_ctx *c, tsr_node *x, const struct window *w, const 
     for (int64_t k = 0; k < count; k++) {
         ref_unravel(w->rank, w->extent, k, offset);
         for (int a = 0; a < w->rank; a++) {
-            start[a] = tsr_extent_int(c, offset[a] * w->axis[a].dilation);
+            /* without results the source may be shorter than the offset */
+            start[a] = tsr_extent_min(c, tsr_extent_int(c, offset[a] * w->axis[a].dilation),
+                                      padded_extent(c, x->type->extent[a], &w->axis[a]));
             limit[a] = tsr_extent_add(c, start[a], extent_dilated(c, result->extent[a], stride[a]));
             if (!start[a] || !limit[a]) goto out;
         }
@@ -153,12 +155,13 @@ out:
 /* The transpose of patches: adds each element of p back to where it was read from, into a tensor of type x. */
 static tsr_node *patches_back(tsr_ctx *c, tsr_node *p, const struct window *w, const tsr_type *result, const tsr_type *x) {
     int rank = w->rank;
-    int64_t interior[TSR_MAX_RANK], offset[TSR_MAX_RANK], crop_low[TSR_MAX_RANK], crop_high[TSR_MAX_RANK], step[TSR_MAX_RANK];
+    int64_t interior[TSR_MAX_RANK], offset[TSR_MAX_RANK], crop_low[TSR_MAX_RANK], crop_high[TSR_MAX_RANK], step[TSR_MAX_RANK + 1];
     const tsr_extent *start[TSR_MAX_RANK + 1], *limit[TSR_MAX_RANK + 1], *low[TSR_MAX_RANK], *high[TSR_MAX_RANK], *zero = tsr_extent_int(c, 0);
     const tsr_type *flat = type_with_dtype(c, result, x->dtype);
     tsr_node *sum = NULL, *nothing = tsr_scalar_float(c, x->dtype, 0);
     if (!zero || !flat) return tsr_poison(c);
     for (int a = 0; a < rank; a++) start[a] = zero, limit[a] = result->extent[a], interior[a] = w->axis[a].stride - 1;
+    for (int a = 0; a <= rank; a++) step[a] = 1;
     for (int64_t k = 0; k < window_elements(w); k++) {
         ref_unravel(rank, w->extent, k, offset);
         start[rank] = tsr_extent_int(c, k), limit[rank] = tsr_extent_int(c, k + 1);
@@ -169,7 +172,7 @@ static tsr_node *patches_back(tsr_ctx *c, tsr_node *p, const struct window *w, c
             if (!low[a] || !high[a]) return tsr_poison(c);
         }
         if (!start[rank] || !limit[rank]) return tsr_poison(c);
-        tsr_node *one = tsr_prim_reshape(c, tsr_prim_slice(c, p, start, limit, NULL), flat);
+        tsr_node *one = tsr_prim_reshape(c, tsr_prim_slice(c, p, start, limit, step), flat);
         one = tsr_prim_pad(c, one, nothing, low, high, interior);
         sum = sum ? tsr_prim2(c, TSR_S_ADD, sum, one) : one;
     }
