@@ -254,7 +254,8 @@ tsr_reduce sample_reduce(struct sample *s) {
     int64_t op;
     do op = sample_int(s, 0, TSR_REDUCE_COUNT - 1); while (!reduce_defined(op, s->dtype));
     if (op == TSR_REDUCE_MAX || op == TSR_REDUCE_MIN) s->distinct = true;
-    if (op == TSR_REDUCE_PROD && !dtype_is_int(s->dtype)) s->lo[0] = s->size ? 0.9 : 0.5, s->hi[0] = s->size ? 1.1 : 1.5;
+    if (op == TSR_REDUCE_PROD && dtype_is_complex(s->dtype)) s->lo[0] = 0.3, s->hi[0] = 0.9; /* moduli below 1 */
+    if (op == TSR_REDUCE_PROD && dtype_is_float(s->dtype)) s->lo[0] = s->size ? 0.9 : 0.5, s->hi[0] = s->size ? 1.1 : 1.5;
     return (tsr_reduce)op;
 }
 

@@ -148,6 +148,15 @@ static void pick_vjp(const struct parts *p, tsr_node *g, const bool *want, tsr_n
     if (want[2]) gsrc[2] = keep_where(c, theirs, read_back(p, share));
 }
 
+/* A window larger than its operand never lies inside: no update is ever applied. */
+static bool nothing_fits(const struct parts *p) {
+    for (int i = 0; i < p->d.n_map; i++) {
+        int64_t size, extent, a = p->d.map[i];
+        if (tsr_extent_is_int(p->size[a], &size) && tsr_extent_is_int(p->x->type->extent[a], &extent) && size > extent) return true;
+    }
+    return false;
+}
+
 static bool scatter_vjp(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const bool *want, tsr_node **gsrc) {
     static void (*const rule[SCATTER_KINDS])(const struct parts *, tsr_node *, const bool *, tsr_node **) = {
         [TSR_SCATTER_SET] = set_vjp, [TSR_SCATTER_ADD] = add_vjp, [TSR_SCATTER_MUL] = mul_vjp, [TSR_SCATTER_MIN] = pick_vjp,
@@ -155,7 +164,8 @@ static bool scatter_vjp(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const bo
     };
     struct parts p;
     if (!parts_of(c, n, &p)) return false;
-    rule[node_int(n, ATTR_MODE)](&p, gout[0], want, gsrc);
+    if (!nothing_fits(&p)) rule[node_int(n, ATTR_MODE)](&p, gout[0], want, gsrc);
+    else if (want[0]) gsrc[0] = gout[0];
     return true;
 }
 

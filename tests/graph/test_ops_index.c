@@ -2,6 +2,9 @@
  * (the formulas for operand and result index, spelled out), their gradients, batching, refusals and symbolic extents. */
 #include "op_check.h"
 
+extern const struct op_def op_DYNAMIC_SLICE, op_DYNAMIC_UPDATE_SLICE, op_GATHER, op_SCATTER; /* links them in while the table of ops.c is weak */
+__attribute__((used)) static const struct op_def *const records[] = {&op_DYNAMIC_SLICE, &op_DYNAMIC_UPDATE_SLICE, &op_GATHER, &op_SCATTER};
+
 /* ---- oracles ---------------------------------------------------------------------------------------------------------- */
 
 static int64_t index_number(const struct ref_tensor *t, int64_t at) {
