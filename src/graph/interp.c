@@ -1,11 +1,13 @@
 /* interp.c: the reference interpreter (interp.h).
  *
- * A run has a frame for each fn being run: the bindings of symbols, and a value for each node. Nodes run in id order; a value is
- * freed after its last user. PARAM, CONST and ITEM only point at data that something else owns. The kernels of ops with bodies
- * call back (ref_call.body); results of bodies live in an arena of the calling node and go when that node is done.
+ * A run has a frame for each fn being run: the bindings of symbols, and a value for each node. Nodes run in id
+ * order; a value is freed after its last user. PARAM, CONST and ITEM only point at data that something else owns.
+ * The kernels of ops with bodies call back (ref_call.body); results of bodies live in an arena of the calling node
+ * and go when that node is done.
  *
- * Binding: a parameter extent that is a symbol binds it; an expression with one unknown symbol is solved for it where it is a
- * sum or product; then every parameter extent must equal the real one, and every check of the fn must hold. */
+ * Binding: a parameter extent that is a symbol binds it; an expression with one unknown symbol is solved for it
+ * where it is a sum or product; then every parameter extent must equal the real one, and every check of the fn must
+ * hold. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -31,10 +33,10 @@ struct frame {
     tsr_status status;   /* of extents evaluated inside kernels */
 };
 
-static tsr_status run_fn(tsr_ctx *c, const tsr_fn *f, int nin, const struct ref_tensor *in, struct arena *arena, struct ref_tensor *out,
-                         const struct interp_opts *opts, const struct frame *outer);
+static tsr_status run_fn(tsr_ctx *c, const tsr_fn *f, int nin, const struct ref_tensor *in, struct arena *arena,
+    struct ref_tensor *out, const struct interp_opts *opts, const struct frame *outer);
 
-/* ---- sizes -------------------------------------------------------------------------------------------------------------- */
+/* ---- sizes ------------------------------------------------------------------------------------------------------ */
 
 static tsr_status eval(const struct frame *r, const tsr_extent *e, int64_t *v) {
     return tsr_extent_eval(r->c, e, (int)r->bind.n, r->bind.v, v);
@@ -49,8 +51,8 @@ static bool bound(const struct frame *r, const tsr_extent *e) {
     return all && e->op != EXT_SYMBOL;
 }
 
-/* Bind the one unknown symbol of e such that e == want, where that is a matter of subtracting and dividing. What cannot be
- * solved, or has a value out of bounds, is left to the check that follows. False: out of memory. */
+/* Bind the one unknown symbol of e such that e == want, where that is a matter of subtracting and dividing. What
+ * cannot be solved, or has a value out of bounds, is left to the check that follows. False: out of memory. */
 static bool solve(struct frame *r, const tsr_extent *e, int64_t want) {
     const tsr_extent *unknown = NULL;
     int64_t known = e->op == EXT_MUL, v;
@@ -76,7 +78,8 @@ static tsr_status bind_param(struct frame *r, size_t p) {
     const struct ref_tensor *x = &r->in[p];
     if (t->kind != TSR_TENSOR) return TSR_OK;
     if (x->dtype != t->dtype || x->rank != t->rank)
-        return err_set(r->c, TSR_EINVAL, "%s: parameter %zu is %s, the data is %s of rank %d", r->f->name, p, type_text(r->c, t), tsr_dtype_name(x->dtype), x->rank);
+        return err_set(r->c, TSR_EINVAL, "%s: parameter %zu is %s, the data is %s of rank %d", r->f->name, p,
+            type_text(r->c, t), tsr_dtype_name(x->dtype), x->rank);
     for (int i = 0; i < t->rank; i++)
         if (!solve(r, t->extent[i], x->dim[i])) return TSR_ENOMEM;
     return TSR_OK;
@@ -89,8 +92,9 @@ static tsr_status check_param(struct frame *r, size_t p) {
         tsr_status s = eval(r, t->extent[i], &v);
         if (s) return s;
         if (v != r->in[p].dim[i])
-            return err_set(r->c, TSR_ECHECK, "%s: parameter %zu is %s; axis %d is then %" PRId64 ", but the data has %" PRId64, r->f->name, p,
-                           type_text(r->c, t), i, v, r->in[p].dim[i]);
+            return err_set(r->c, TSR_ECHECK,
+                "%s: parameter %zu is %s; axis %d is then %" PRId64 ", but the data has %" PRId64, r->f->name, p,
+                type_text(r->c, t), i, v, r->in[p].dim[i]);
     }
     return TSR_OK;
 }
@@ -109,13 +113,13 @@ static tsr_status bind_sizes(struct frame *r) {
         int64_t a, b;
         if ((s = eval(r, k->a, &a)) || (s = eval(r, k->b, &b))) return s;
         if (a != b)
-            return err_set(r->c, TSR_ECHECK, "%s: %s (with these sizes %s is %" PRId64 " and %s is %" PRId64 ")", r->f->name, k->why,
-                           extent_text(r->c, k->a), a, extent_text(r->c, k->b), b);
+            return err_set(r->c, TSR_ECHECK, "%s: %s (with these sizes %s is %" PRId64 " and %s is %" PRId64 ")",
+                r->f->name, k->why, extent_text(r->c, k->a), a, extent_text(r->c, k->b), b);
     }
     return TSR_OK;
 }
 
-/* ---- values ------------------------------------------------------------------------------------------------------------- */
+/* ---- values ----------------------------------------------------------------------------------------------------- */
 
 static void value_free(struct frame *r, struct value *v) {
     for (int i = 0; v->owned && i < v->n; i++) mem_free(r->c, v->t[i].p, ref_bytes(&v->t[i]));
@@ -129,9 +133,12 @@ static tsr_status tensor_new(struct frame *r, const tsr_type *t, struct ref_tens
     for (int i = 0; i < rank; i++) {
         tsr_status s = eval(r, t->extent[i], &dim[i]);
         if (s) return s;
-        if (dim[i] < 0) return err_set(r->c, TSR_ECHECK, "axis %d of %s is %" PRId64 " with these sizes", i, type_text(r->c, t), dim[i]);
+        if (dim[i] < 0)
+            return err_set(r->c, TSR_ECHECK, "axis %d of %s is %" PRId64 " with these sizes", i, type_text(r->c, t),
+                dim[i]);
     }
-    if (!ref_shape(r->c, t->kind == TSR_TENSOR ? t->dtype : TSR_BOOL, rank, dim, out, &bytes)) return tsr_error_status(r->c);
+    if (!ref_shape(r->c, t->kind == TSR_TENSOR ? t->dtype : TSR_BOOL, rank, dim, out, &bytes))
+        return tsr_error_status(r->c);
     if (!(out->p = mem_alloc(r->c, bytes))) return TSR_ENOMEM;
     memset(out->p, r->opts && r->opts->poison ? r->opts->poison : 0xa5, bytes);
     return TSR_OK;
@@ -161,7 +168,7 @@ static void find_last_users(struct frame *r) {
     }
 }
 
-/* ---- running -------------------------------------------------------------------------------------------------------------- */
+/* ---- running ---------------------------------------------------------------------------------------------------- */
 
 struct node_run { struct frame *frame; struct arena results; };
 
@@ -190,7 +197,8 @@ static tsr_status run_call(struct ref_call *r) {
 
 static tsr_status run_kernel(struct frame *r, const tsr_node *n, const struct ref_tensor *in, struct value *v) {
     struct node_run run = {.frame = r};
-    struct ref_call call = {.c = r->c, .node = n, .nin = n->nsrc, .nout = v->n, .in = in, .out = v->t, .body = call_body, .run = &run, .extent = call_extent};
+    struct ref_call call = {.c = r->c, .node = n, .nin = n->nsrc, .nout = v->n, .in = in, .out = v->t,
+        .body = call_body, .run = &run, .extent = call_extent};
     arena_init(&run.results, r->c);
     r->status = TSR_OK;
     tsr_status s = n->op == TSR_OP_CALL ? run_call(&call) : op_def(n->op)->ref(&call);
@@ -229,7 +237,8 @@ static tsr_status run_nodes(struct frame *r) {
         const tsr_node *n = r->f->node.v[i];
         tsr_status s = run_node(r, i);
         if (s) {
-            if (s != TSR_ENOMEM) err_prefix(r->c, "running %s, node %%%d (%s)", r->f->name, (int)n->pos, op_name(n->op));
+            if (s != TSR_ENOMEM)
+                err_prefix(r->c, "running %s, node %%%d (%s)", r->f->name, (int)n->pos, op_name(n->op));
             return s;
         }
         for (int j = 0; j < n->nsrc; j++) release(r, n->src[j], (int32_t)i);
@@ -246,11 +255,12 @@ static tsr_status deliver(struct frame *r, struct arena *arena, struct ref_tenso
     return TSR_OK;
 }
 
-static tsr_status run_fn(tsr_ctx *c, const tsr_fn *f, int nin, const struct ref_tensor *in, struct arena *arena, struct ref_tensor *out,
-                         const struct interp_opts *opts, const struct frame *outer) {
+static tsr_status run_fn(tsr_ctx *c, const tsr_fn *f, int nin, const struct ref_tensor *in, struct arena *arena,
+    struct ref_tensor *out, const struct interp_opts *opts, const struct frame *outer) {
     struct frame r = {.c = c, .f = f, .opts = opts, .outer = outer, .in = in};
     if ((size_t)nin != f->param.n)
-        return err_set(c, TSR_EINVAL, "%s has %zu parameters (captures and variables included), %d inputs were given", f->name, f->param.n, nin);
+        return err_set(c, TSR_EINVAL, "%s has %zu parameters (captures and variables included), %d inputs were given",
+            f->name, f->param.n, nin);
     arena_init(&r.mem, c);
     r.value = arena_array(&r.mem, f->node.n + 1, sizeof *r.value);
     r.last = arena_array(&r.mem, f->node.n + 1, sizeof *r.last);
@@ -266,7 +276,7 @@ static tsr_status run_fn(tsr_ctx *c, const tsr_fn *f, int nin, const struct ref_
     return s;
 }
 
-tsr_status interp_run(tsr_ctx *c, const tsr_fn *f, int nin, const struct ref_tensor *in, struct arena *arena, struct ref_tensor *out,
-                      const struct interp_opts *opts) {
+tsr_status interp_run(tsr_ctx *c, const tsr_fn *f, int nin, const struct ref_tensor *in, struct arena *arena,
+    struct ref_tensor *out, const struct interp_opts *opts) {
     return run_fn(c, f, nin, in, arena, out, opts, NULL);
 }

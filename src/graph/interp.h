@@ -6,18 +6,20 @@
 
 #include "graph/op.h"
 
-/* Called after each node has run (bodies of loops and calls too), with its operands and results. A failure ends the run. */
-typedef tsr_status interp_node(void *user, const tsr_fn *f, const tsr_node *n, int nin, const struct ref_tensor *in, int nout,
-                               const struct ref_tensor *out);
+/* Called after each node has run (bodies of loops and calls too), with its operands and results. A failure ends the
+ * run. */
+typedef tsr_status interp_node(void *user, const tsr_fn *f, const tsr_node *n, int nin, const struct ref_tensor *in,
+    int nout, const struct ref_tensor *out);
 struct interp_opts {
     interp_node *node; /* may be NULL */
     void *user;
     uint8_t poison;    /* what results are filled with before their kernel runs */
 };
 
-/* Run f. in: every parameter in f->param order (explicit, captures, variables), nin of them; out: every result in f->result
- * order (explicit, then assigned), data in the arena. Symbols get their values from the extents of the inputs; every check of
- * the fn, and every bound, is verified: ECHECK with the sizes in the message. opts may be NULL. */
+/* Run f. in: every parameter in f->param order (explicit, captures, variables), nin of them; out: every result in
+ * f->result order (explicit, then assigned), data in the arena. Symbols get their values from the extents of the
+ * inputs; every check of the fn, and every bound, is verified: ECHECK with the sizes in the message. opts may be
+ * NULL. */
 tsr_status interp_run(tsr_ctx *c, const tsr_fn *f, int nin, const struct ref_tensor *in, struct arena *arena,
                       struct ref_tensor *out, const struct interp_opts *opts);
 

@@ -1,8 +1,8 @@
-/* op_elem.h: the seam between the records of elementwise ops (op_elem.c), their gradients (op_elem_grad.c) and their test
- * samplers (op_elem_sample.c).
+/* op_elem.h: the seam between the records of elementwise ops (op_elem.c), their gradients (op_elem_grad.c) and
+ * their test samplers (op_elem_sample.c).
  *
- * Every function of scalar.h has an elem_vjp_NAME and a sample_NAME. Where a result is constant between jumps, or no float, the gradient is
- * the sentinel itself, so that whoever holds the record can see it. */
+ * Every function of scalar.h has an elem_vjp_NAME and a sample_NAME. Where a result is constant between jumps, or
+ * no float, the gradient is the sentinel itself, so that whoever holds the record can see it. */
 #ifndef GRAPH_OP_ELEM_H
 #define GRAPH_OP_ELEM_H
 

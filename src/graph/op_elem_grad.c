@@ -1,14 +1,15 @@
 /* op_elem_grad.c: the gradients of the elementwise functions, a line each.
  *
- * In a line, x, y, z are the operands, g the cotangent of the result and r the result itself. Every rule is linear in g and never
- * tests it, so transposing a rule again (forward mode) is right even where g is 0. The price, as in JAX and PyTorch: where a
- * derivative is infinite (sqrt at 0), a zero cotangent gives NaN.
+ * In a line, x, y, z are the operands, g the cotangent of the result and r the result itself. Every rule is linear
+ * in g and never tests it, so transposing a rule again (forward mode) is right even where g is 0. The price, as in
+ * JAX and PyTorch: where a derivative is infinite (sqrt at 0), a zero cotangent gives NaN.
  *
- * Complex functions: a cotangent pairs with a tangent as Re(g t), so a holomorphic f has g f'(x), without a conjugate; the
- * others (abs, sign, real, imag, complex) follow from that pairing.
+ * Complex functions: a cotangent pairs with a tangent as Re(g t), so a holomorphic f has g f'(x), without a
+ * conjugate; the others (abs, sign, real, imag, complex) follow from that pairing.
  *
- * Choices at kinks: abs and sign have 0 at 0; equal operands of max and min share the cotangent half and half (JAX does, too);
- * clamp passes it at its bounds (PyTorch does, too); pow has d/dx = 0 where y = 0, d/dy = 0 where x = 0. nextafter follows x. */
+ * Choices at kinks: abs and sign have 0 at 0; equal operands of max and min share the cotangent half and half (JAX
+ * does, too); clamp passes it at its bounds (PyTorch does, too); pow has d/dx = 0 where y = 0, d/dy = 0 where x =
+ * 0. nextafter follows x. */
 #include "graph/op_elem.h"
 
 #define neg(a) tsr_prim1(c, TSR_S_NEG, (a))
@@ -25,9 +26,9 @@ static tsr_node *square(tsr_ctx *c, tsr_node *a) { return mul(a, a); }
 
 static const double LN2 = 0.693147180559945309417, SQRT_PI = 1.77245385090551602730, PI = 3.14159265358979323846;
 
-#define RULE_HEAD(NAME)                                                                                                    \
-    bool elem_vjp_##NAME(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const bool *want, tsr_node **gsrc) {              \
-        tsr_node *g = gout[0], *r = n, *x = n->src[0], *y = n->src[n->nsrc > 1], *z = n->src[n->nsrc - 1];                \
+#define RULE_HEAD(NAME) \
+    bool elem_vjp_##NAME(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const bool *want, tsr_node **gsrc) { \
+        tsr_node *g = gout[0], *r = n, *x = n->src[0], *y = n->src[n->nsrc > 1], *z = n->src[n->nsrc - 1]; \
         (void)c, (void)g, (void)r, (void)x, (void)y, (void)z;
 #define RULE1(NAME, dx)                    \
     RULE_HEAD(NAME)                        \
@@ -48,7 +49,7 @@ static const double LN2 = 0.693147180559945309417, SQRT_PI = 1.77245385090551602
     return true;                           \
     }
 
-/* ---- parts that do not fit a line ---------------------------------------------------------------------------------------- */
+/* ---- parts that do not fit a line ------------------------------------------------------------------------------- */
 
 static tsr_node *complex_of(tsr_ctx *c, tsr_node *re, tsr_node *im) { return tsr_prim2(c, TSR_S_COMPLEX, re, im); }
 static tsr_node *conjugate(tsr_ctx *c, tsr_node *z) { return complex_of(c, f1(REAL, z), neg(f1(IMAG, z))); }
@@ -86,7 +87,9 @@ static tsr_node *pow_grad_exponent(tsr_ctx *c, tsr_node *x, tsr_node *r, tsr_nod
 }
 
 /* Sum over every axis when the operand was a scalar. */
-static tsr_node *for_operand(tsr_ctx *c, tsr_node *g, const tsr_node *operand) { return rule_unbroadcast(c, g, operand->type); }
+static tsr_node *for_operand(tsr_ctx *c, tsr_node *g, const tsr_node *operand) {
+    return rule_unbroadcast(c, g, operand->type);
+}
 static tsr_node *spread(tsr_ctx *c, tsr_node *scalar, const tsr_type *like) {
     if (scalar->type->rank == like->rank) return scalar;
     return tsr_prim_broadcast(c, scalar, type_with_dtype(c, like, scalar->type->dtype), NULL);
@@ -101,8 +104,8 @@ static tsr_node *clamp_grad(tsr_ctx *c, tsr_node *n, tsr_node *g, int which) {
     return for_operand(c, pick(p, g, k(0)), n->src[which]);
 }
 
-/* psi'(x): the recurrence psi'(x) = psi'(x + 1) + 1/x^2 eight times, then the asymptotic series; below 1/2 by reflection,
- * psi'(1 - x) + psi'(x) = pi^2 / sin^2(pi x). (Abramowitz and Stegun 6.4.6, 6.4.7, 6.4.12.) */
+/* psi'(x): the recurrence psi'(x) = psi'(x + 1) + 1/x^2 eight times, then the asymptotic series; below 1/2 by
+ * reflection, psi'(1 - x) + psi'(x) = pi^2 / sin^2(pi x). (Abramowitz and Stegun 6.4.6, 6.4.7, 6.4.12.) */
 static tsr_node *trigamma(tsr_ctx *c, tsr_node *x) {
     enum { SHIFT = 8, TERMS = 6 };
     static const double series[TERMS] = {1. / 6, -1. / 30, 1. / 42, -1. / 30, 5. / 66, -691. / 2730};
@@ -115,7 +118,7 @@ static tsr_node *trigamma(tsr_ctx *c, tsr_node *x) {
     return pick(low, sub(mirror, sum), sum);
 }
 
-/* ---- one operand --------------------------------------------------------------------------------------------------------- */
+/* ---- one operand ------------------------------------------------------------------------------------------------ */
 
 RULE1(NEG, neg(g))
 RULE1(ABS, abs_grad(c, x, g))
@@ -150,7 +153,7 @@ RULE1(DIGAMMA, mul(g, trigamma(c, x)))
 RULE1(REAL, dtype_is_complex(x->type->dtype) ? as_complex(c, g) : g)
 RULE1(IMAG, dtype_is_complex(x->type->dtype) ? complex_of(c, rule_full_like(c, g, 0), neg(g)) : NULL)
 
-/* ---- two and three -------------------------------------------------------------------------------------------------------- */
+/* ---- two and three ---------------------------------------------------------------------------------------------- */
 
 RULE2(ADD, g, g)
 RULE2(SUB, g, neg(g))

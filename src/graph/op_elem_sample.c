@@ -1,8 +1,9 @@
 /* op_elem_sample.c: random instances of the elementwise ops: shapes, and ranges where each function is defined.
  *
- * Small samples are for finite differences: their ranges keep away from kinks, poles and branch cuts. Larger ones are for
- * comparing devices and reach across kinks where the function is defined there. Integers draw from a few small numbers or from the whole
- * range of the dtype; divisors include 0 and -1, shifts include negative amounts and amounts past the width. */
+ * Small samples are for finite differences: their ranges keep away from kinks, poles and branch cuts. Larger ones
+ * are for comparing devices and reach across kinks where the function is defined there. Integers draw from a few
+ * small numbers or from the whole range of the dtype; divisors include 0 and -1, shifts include negative amounts
+ * and amounts past the width. */
 #include <math.h>
 
 #include "graph/op_elem.h"
@@ -45,9 +46,11 @@ static const struct domain float_domain[TSR_SCALAR_COUNT] = {
 
 /* Complex parts: off the negative real axis (a cut of log, sqrt, pow) and off 0. */
 static const struct domain complex_domain[TSR_SCALAR_COUNT] = {
-    [TSR_S_ABS] = SAME(0.2, 2),   [TSR_S_SIGN] = SAME(0.2, 2),  [TSR_S_LOG] = SAME(0.2, 2),  [TSR_S_LOG1P] = SAME(-0.4, 2),
+    [TSR_S_ABS] = SAME(0.2, 2),   [TSR_S_SIGN] = SAME(0.2, 2),  [TSR_S_LOG] = SAME(0.2, 2),
+    [TSR_S_LOG1P] = SAME(-0.4, 2),
     [TSR_S_SQRT] = SAME(0.2, 2),  [TSR_S_RSQRT] = SAME(0.2, 2), [TSR_S_POW] = {{{0.3, 2}, {-1, 1}}, 0},
-    [TSR_S_DIV] = {{{-2, 2}, {0.5, 2}}, 0}, [TSR_S_TAN] = SAME(-1, 1), [TSR_S_TANH] = SAME(-1, 1), [TSR_S_LOGISTIC] = SAME(-1, 1),
+    [TSR_S_DIV] = {{{-2, 2}, {0.5, 2}}, 0}, [TSR_S_TAN] = SAME(-1, 1), [TSR_S_TANH] = SAME(-1, 1),
+    [TSR_S_LOGISTIC] = SAME(-1, 1),
     [TSR_S_MAX] = {{{-2, 2}, {-2, 2}}, DISTINCT}, [TSR_S_MIN] = {{{-2, 2}, {-2, 2}}, DISTINCT},
 };
 
@@ -56,10 +59,12 @@ static void int_ranges(struct sample *s, tsr_scalar fn, struct range *r) {
     bool sign = d->kind == TSR_KIND_INT;
     double end = ldexp(1, d->bits - sign), small = fmin(end - 1, 5);
     bool wide = sample_int(s, 0, 1);
-    for (int i = 0; i < 3; i++) r[i] = wide ? (struct range){sign ? -end : 0, end - 1} : (struct range){sign ? -small : 0, small};
+    for (int i = 0; i < 3; i++)
+        r[i] = wide ? (struct range){sign ? -end : 0, end - 1} : (struct range){sign ? -small : 0, small};
     if (fn == TSR_S_DIV || fn == TSR_S_REM) r[1] = (struct range){sign ? -3 : 0, 3};
     if (fn == TSR_S_POW) r[0] = (struct range){sign ? -4 : 0, 4}, r[1] = (struct range){sign ? -2 : 0, 6};
-    if (fn == TSR_S_SHL || fn == TSR_S_SHR || fn == TSR_S_SHR_LOGICAL) r[1] = (struct range){sign ? -1 : 0, fmin(d->bits + 2, end - 1)};
+    if (fn == TSR_S_SHL || fn == TSR_S_SHR || fn == TSR_S_SHR_LOGICAL)
+        r[1] = (struct range){sign ? -1 : 0, fmin(d->bits + 2, end - 1)};
 }
 
 static void set_ranges(struct sample *s, tsr_scalar fn) {

@@ -1,9 +1,10 @@
 /* op_form.c: ops that rename elements and compute nothing: convert, bitcast, iota, broadcast, reshape, transpose.
  * (Those that leave elements out or add some, slice, pad, concat and reverse, are in op_form_cut.c.)
  *
- * Extents may be symbolic everywhere: result extents are expressions, and what must hold of them and cannot be proved becomes
- * a check of the open fn. Builders keep the graph in a normal form: what is the identity returns its source, reshapes of
- * reshapes, transposes of transposes and broadcasts of broadcasts are one, literals are converted, repeated literals stay so.
+ * Extents may be symbolic everywhere: result extents are expressions, and what must hold of them and cannot be
+ * proved becomes a check of the open fn. Builders keep the graph in a normal form: what is the identity returns its
+ * source, reshapes of reshapes, transposes of transposes and broadcasts of broadcasts are one, literals are
+ * converted, repeated literals stay so.
  *
  * Shape rules and formulas are StableHLO's; broadcast is its broadcast_in_dim, bitcast its bitcast_convert. */
 #include <string.h>
@@ -14,15 +15,17 @@
 static bool is_scalar_literal(const tsr_node *x) { return x->op == TSR_OP_CONST && x->type->rank == 0; }
 static bool is_full(const tsr_node *x) { return x->op == TSR_OP_BROADCAST && x->nsrc && is_scalar_literal(x->src[0]); }
 
-/* ---- convert ------------------------------------------------------------------------------------------------------------ */
+/* ---- convert ---------------------------------------------------------------------------------------------------- */
 
 static const tsr_type *convert_infer(tsr_ctx *c, const struct draft *d) {
     const tsr_type *x = d->src[0]->type;
     tsr_dtype to = draft_attr(d, ATTR_DTYPE)->dtype;
     NEED_TENSOR("convert", x);
-    bool from_block = tsr_dtype_of(x->dtype)->kind == TSR_KIND_BLOCK, to_block = tsr_dtype_of(to)->kind == TSR_KIND_BLOCK;
+    bool from_block = tsr_dtype_of(x->dtype)->kind == TSR_KIND_BLOCK,
+        to_block = tsr_dtype_of(to)->kind == TSR_KIND_BLOCK;
     if (to_block || (from_block && (to != TSR_F32 || !tsr_dtype_of(x->dtype)->dequant))) {
-        err_set(c, TSR_EINVAL, "convert: %s to %s: block types are read as f32 where they can be dequantised and are not a target; convert to f32 first", type_text(c, x), tsr_dtype_name(to));
+        err_set(c, TSR_EINVAL, "convert: %s to %s: block types are read as f32 where they can be dequantised and "
+            "are not a target; convert to f32 first", type_text(c, x), tsr_dtype_name(to));
         return NULL;
     }
     return type_with_dtype(c, x, to);
@@ -34,11 +37,13 @@ static bool convert_vjp(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const bo
     tsr_node *g = gout[0];
     if (!want[0] || !flows) return true;
     if (dtype_is_complex(to) && !dtype_is_complex(from)) g = tsr_prim1(c, TSR_S_REAL, g);
-    gsrc[0] = tsr_prim_convert(c, g, from); /* real to complex: the imaginary part is 0, as the pairing Re(g t) has it */
+    /* real to complex: the imaginary part is 0, as the pairing Re(g t) has it */
+    gsrc[0] = tsr_prim_convert(c, g, from);
     return true;
 }
 
-static tsr_node *convert_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size) {
+static tsr_node *convert_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched,
+    const tsr_extent *size) {
     return tsr_prim_convert(c, rule_batch(c, src[0], batched[0], size), n->type->dtype);
 }
 
@@ -59,7 +64,8 @@ static tsr_node *convert_literal(tsr_ctx *c, tsr_node *x, tsr_dtype to) {
 }
 
 tsr_node *tsr_prim_convert(tsr_ctx *c, tsr_node *x, tsr_dtype t) {
-    if ((unsigned)t >= TSR_DTYPE_COUNT) return err_set(c, TSR_EINVAL, "convert: there is no dtype number %d", (int)t), tsr_poison(c);
+    if ((unsigned)t >= TSR_DTYPE_COUNT)
+        return err_set(c, TSR_EINVAL, "convert: there is no dtype number %d", (int)t), tsr_poison(c);
     if (is_tensor(x) && x->type->dtype == t) return x;
     bool plain = tsr_dtype_of(t)->kind != TSR_KIND_BLOCK;
     if (is_tensor(x) && plain && is_scalar_literal(x)) return convert_literal(c, x, t);
@@ -72,11 +78,13 @@ tsr_node *tsr_prim_convert(tsr_ctx *c, tsr_node *x, tsr_dtype t) {
 }
 
 const struct op_def op_CONVERT = {
-    .name = "convert", .formula = "y[i] = x[i] in another dtype", .spec = "StableHLO convert", .cls = OP_MOVE, .arity = 1,
-    .domain = "fiubc", .infer = convert_infer, .vjp = convert_vjp, .vmap = convert_vmap, .ref = convert_ref, .sample = sample_convert,
+    .name = "convert", .formula = "y[i] = x[i] in another dtype", .spec = "StableHLO convert", .cls = OP_MOVE,
+    .arity = 1,
+    .domain = "fiubc", .infer = convert_infer, .vjp = convert_vjp, .vmap = convert_vmap, .ref = convert_ref,
+    .sample = sample_convert,
 };
 
-/* ---- bitcast ------------------------------------------------------------------------------------------------------------ */
+/* ---- bitcast ---------------------------------------------------------------------------------------------------- */
 
 static const tsr_type *bitcast_refuse(tsr_ctx *c, const tsr_type *x, tsr_dtype to, const char *why) {
     err_set(c, TSR_EINVAL, "bitcast: %s to %s: %s", type_text(c, x), tsr_dtype_name(to), why);
@@ -88,17 +96,23 @@ static const tsr_type *bitcast_infer(tsr_ctx *c, const struct draft *d) {
     tsr_dtype to = draft_attr(d, ATTR_DTYPE)->dtype;
     NEED_TENSOR("bitcast", x);
     const tsr_dtype_info *f = tsr_dtype_of(x->dtype), *t = tsr_dtype_of(to);
-    if (f->kind == TSR_KIND_BLOCK || t->kind == TSR_KIND_BLOCK) return bitcast_refuse(c, x, to, "block types have no bits of one element");
-    if ((f->kind == TSR_KIND_COMPLEX) != (t->kind == TSR_KIND_COMPLEX)) return bitcast_refuse(c, x, to, "complex numbers cast to complex numbers alone; use real and imag");
-    if ((f->kind == TSR_KIND_BOOL) != (t->kind == TSR_KIND_BOOL)) return bitcast_refuse(c, x, to, "bool has one bit; use convert");
+    if (f->kind == TSR_KIND_BLOCK || t->kind == TSR_KIND_BLOCK)
+        return bitcast_refuse(c, x, to, "block types have no bits of one element");
+    if ((f->kind == TSR_KIND_COMPLEX) != (t->kind == TSR_KIND_COMPLEX))
+        return bitcast_refuse(c, x, to, "complex numbers cast to complex numbers alone; use real and imag");
+    if ((f->kind == TSR_KIND_BOOL) != (t->kind == TSR_KIND_BOOL))
+        return bitcast_refuse(c, x, to, "bool has one bit; use convert");
     if (f->bits == t->bits) return type_with_dtype(c, x, to);
-    if (f->bits > t->bits) return type_insert_axis(c, type_with_dtype(c, x, to), x->rank, tsr_extent_int(c, f->bits / t->bits));
+    if (f->bits > t->bits)
+        return type_insert_axis(c, type_with_dtype(c, x, to), x->rank, tsr_extent_int(c, f->bits / t->bits));
     if (x->rank == 0 || !extent_is(x->extent[x->rank - 1], t->bits / f->bits))
-        return bitcast_refuse(c, x, to, "the last axis must have as many elements as make one of the result; reshape first");
+        return bitcast_refuse(c, x, to,
+            "the last axis must have as many elements as make one of the result; reshape first");
     return type_drop_axis(c, type_with_dtype(c, x, to), x->rank - 1);
 }
 
-static tsr_node *bitcast_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size) {
+static tsr_node *bitcast_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched,
+    const tsr_extent *size) {
     return tsr_prim_bitcast(c, rule_batch(c, src[0], batched[0], size), n->type->dtype);
 }
 
@@ -109,24 +123,28 @@ static tsr_status bitcast_ref(struct ref_call *r) {
 }
 
 tsr_node *tsr_prim_bitcast(tsr_ctx *c, tsr_node *x, tsr_dtype t) {
-    if ((unsigned)t >= TSR_DTYPE_COUNT) return err_set(c, TSR_EINVAL, "bitcast: there is no dtype number %d", (int)t), tsr_poison(c);
+    if ((unsigned)t >= TSR_DTYPE_COUNT)
+        return err_set(c, TSR_EINVAL, "bitcast: there is no dtype number %d", (int)t), tsr_poison(c);
     if (is_tensor(x) && x->type->dtype == t) return x;
     struct attr a = attr_dtype(ATTR_DTYPE, t);
     return form(c, TSR_OP_BITCAST, 1, &x, 1, &a, NULL);
 }
 
 const struct op_def op_BITCAST = {
-    .name = "bitcast", .formula = "y has the bits of x", .spec = "StableHLO bitcast_convert", .cls = OP_MOVE, .arity = 1,
-    .domain = "fiubc", .infer = bitcast_infer, .vjp = vjp_zero, .vmap = bitcast_vmap, .ref = bitcast_ref, .sample = sample_bitcast,
+    .name = "bitcast", .formula = "y has the bits of x", .spec = "StableHLO bitcast_convert", .cls = OP_MOVE,
+    .arity = 1,
+    .domain = "fiubc", .infer = bitcast_infer, .vjp = vjp_zero, .vmap = bitcast_vmap, .ref = bitcast_ref,
+    .sample = sample_bitcast,
 };
 
-/* ---- iota --------------------------------------------------------------------------------------------------------------- */
+/* ---- iota ------------------------------------------------------------------------------------------------------- */
 
 static const tsr_type *iota_infer(tsr_ctx *c, const struct draft *d) {
     const tsr_type *t = d->want;
     int64_t axis = draft_int(d, ATTR_AXIS);
     if (!t || t->kind != TSR_TENSOR || !op_admits("fiuc", t->dtype)) {
-        err_set(c, TSR_EINVAL, "iota: %s: it counts in floats, integers or complex numbers", t ? type_text(c, t) : "no type");
+        err_set(c, TSR_EINVAL, "iota: %s: it counts in floats, integers or complex numbers", t ? type_text(c, t)
+            : "no type");
         return NULL;
     }
     return axes_check(c, "iota", "axis", 1, &axis, t->rank) ? t : NULL;
@@ -154,7 +172,7 @@ const struct op_def op_IOTA = {
     .domain = "fiuc", .infer = iota_infer, .vjp = vjp_zero, .vmap = iota_vmap, .ref = iota_ref, .sample = sample_iota,
 };
 
-/* ---- broadcast ---------------------------------------------------------------------------------------------------------- */
+/* ---- broadcast -------------------------------------------------------------------------------------------------- */
 
 static const tsr_type *broadcast_infer(tsr_ctx *c, const struct draft *d) {
     const tsr_type *x = d->src[0]->type, *t = d->want;
@@ -162,15 +180,17 @@ static const tsr_type *broadcast_infer(tsr_ctx *c, const struct draft *d) {
     NEED_TENSOR("broadcast", x);
     NEED_TENSOR("broadcast", t);
     if (x->dtype != t->dtype || tsr_dtype_of(x->dtype)->kind == TSR_KIND_BLOCK) {
-        err_set(c, TSR_EINVAL, "broadcast: %s to %s: the dtype stays the same, and block types are not broadcast; convert first", type_text(c, x), type_text(c, t));
+        err_set(c, TSR_EINVAL, "broadcast: %s to %s: the dtype stays the same, and block types are not broadcast; "
+            "convert first", type_text(c, x), type_text(c, t));
         return NULL;
     }
     if (!axes_check(c, "broadcast", "axes", axes->n, axes->ints, t->rank)) return NULL;
     FOR_AXES(i, x) {
         const tsr_extent *to = t->extent[axes->ints[i]];
         if (!extent_is(x->extent[i], 1) &&
-            !extent_require_equal(c, x->extent[i], to, "broadcast: %s to %s: axis %d has extent %s and goes to one of extent %s; it must be equal, or 1",
-                                  type_text(c, x), type_text(c, t), i, extent_text(c, x->extent[i]), extent_text(c, to)))
+            !extent_require_equal(c, x->extent[i], to,
+                "broadcast: %s to %s: axis %d has extent %s and goes to one of extent %s; it must be equal, or 1",
+                type_text(c, x), type_text(c, t), i, extent_text(c, x->extent[i]), extent_text(c, to)))
             return NULL;
     }
     return t;
@@ -197,7 +217,8 @@ static bool broadcast_vjp(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const 
     return true;
 }
 
-static tsr_node *broadcast_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size) {
+static tsr_node *broadcast_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched,
+    const tsr_extent *size) {
     int64_t axes[TSR_MAX_RANK + 1];
     const tsr_type *t = type_insert_axis(c, n->type, 0, size);
     axes_shift(0, (size_t)n->src[0]->type->rank, node_ints(n, ATTR_AXES, NULL), axes);
@@ -217,15 +238,20 @@ static tsr_status broadcast_ref(struct ref_call *r) {
 
 tsr_node *tsr_prim_broadcast(tsr_ctx *c, tsr_node *x, const tsr_type *t, const int64_t *axes) {
     int64_t through[TSR_MAX_RANK];
-    if (!t || !is_tensor(x)) return tsr_is_poison(x) || !t ? tsr_poison(c) : form(c, TSR_OP_BROADCAST, 1, &x, 1, &(struct attr){.key = ATTR_AXES}, t);
+    struct attr none = attr_ints(ATTR_AXES, 0, NULL);
+    if (!t || tsr_is_poison(x)) return tsr_poison(c);
+    if (!is_tensor(x)) return form(c, TSR_OP_BROADCAST, 1, &x, 1, &none, t);
     bool same = x->type == t;
     for (int i = 0; same && i < t->rank; i++) same = axes[i] == i;
     if (same) return x;
     int rank = x->type->rank;
-    if (x->op == TSR_OP_BROADCAST && x->nsrc && axes_check(c, "broadcast", "axes", (size_t)rank, axes, t->kind == TSR_TENSOR ? t->rank : 0)) {
-        const int64_t *inner = node_ints(x, ATTR_AXES, &rank); /* a repeated literal stays one; so does a twice repeated tensor */
+    if (x->op == TSR_OP_BROADCAST && x->nsrc && axes_check(c, "broadcast", "axes", (size_t)rank, axes,
+            t->kind == TSR_TENSOR ? t->rank : 0)) {
+        /* a repeated literal stays one; so does a twice repeated tensor */
+        const int64_t *inner = node_ints(x, ATTR_AXES, &rank);
         bool sound = true;
-        FOR_AXES(i, x->type) sound = sound && (x->type->extent[i] == t->extent[axes[i]] || extent_is(x->type->extent[i], 1));
+        FOR_AXES(i, x->type)
+            sound = sound && (x->type->extent[i] == t->extent[axes[i]] || extent_is(x->type->extent[i], 1));
         if (sound) {
             for (int i = 0; i < rank; i++) through[i] = axes[inner[i]];
             return tsr_prim_broadcast(c, x->src[0], t, through);
@@ -237,24 +263,28 @@ tsr_node *tsr_prim_broadcast(tsr_ctx *c, tsr_node *x, const tsr_type *t, const i
 }
 
 const struct op_def op_BROADCAST = {
-    .name = "broadcast", .formula = "y[i] = x[i[axes]], extents of 1 repeated", .spec = "StableHLO broadcast_in_dim", .cls = OP_MOVE, .arity = 1,
-    .domain = "fiubc", .infer = broadcast_infer, .vjp = broadcast_vjp, .vmap = broadcast_vmap, .ref = broadcast_ref, .sample = sample_broadcast,
+    .name = "broadcast", .formula = "y[i] = x[i[axes]], extents of 1 repeated", .spec = "StableHLO broadcast_in_dim",
+    .cls = OP_MOVE, .arity = 1,
+    .domain = "fiubc", .infer = broadcast_infer, .vjp = broadcast_vjp, .vmap = broadcast_vmap, .ref = broadcast_ref,
+    .sample = sample_broadcast,
 };
 
-/* ---- reshape ------------------------------------------------------------------------------------------------------------ */
+/* ---- reshape ---------------------------------------------------------------------------------------------------- */
 
 static const tsr_type *reshape_infer(tsr_ctx *c, const struct draft *d) {
     const tsr_type *x = d->src[0]->type, *t = d->want;
     NEED_TENSOR("reshape", x);
     NEED_TENSOR("reshape", t);
     if (x->dtype != t->dtype) {
-        err_set(c, TSR_EINVAL, "reshape: %s to %s: the dtype stays the same; convert with tsr_prim_convert", type_text(c, x), type_text(c, t));
+        err_set(c, TSR_EINVAL, "reshape: %s to %s: the dtype stays the same; convert with tsr_prim_convert",
+            type_text(c, x), type_text(c, t));
         return NULL;
     }
     const tsr_extent *have = type_elements(c, x), *asked = type_elements(c, t);
     if (!have || !asked) return NULL;
-    if (!extent_require_equal(c, have, asked, "reshape: %s to %s: %s elements do not fit %s; the number of elements must stay the same",
-                              type_text(c, x), type_text(c, t), extent_text(c, have), extent_text(c, asked)))
+    if (!extent_require_equal(c, have, asked,
+        "reshape: %s to %s: %s elements do not fit %s; the number of elements must stay the same", type_text(c, x),
+        type_text(c, t), extent_text(c, have), extent_text(c, asked)))
         return NULL;
     return t;
 }
@@ -264,7 +294,8 @@ static bool reshape_vjp(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const bo
     return true;
 }
 
-static tsr_node *reshape_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size) {
+static tsr_node *reshape_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched,
+    const tsr_extent *size) {
     return tsr_prim_reshape(c, rule_batch(c, src[0], batched[0], size), type_insert_axis(c, n->type, 0, size));
 }
 
@@ -277,16 +308,19 @@ tsr_node *tsr_prim_reshape(tsr_ctx *c, tsr_node *x, const tsr_type *t) {
     if (tsr_is_poison(x) || !t) return tsr_poison(c);
     if (x->type == t) return x;
     if (x->op == TSR_OP_RESHAPE && x->nsrc) return tsr_prim_reshape(c, x->src[0], t);
-    if (is_full(x) && t->kind == TSR_TENSOR && type_elements(c, x->type) == type_elements(c, t)) return tsr_prim_broadcast(c, x->src[0], t, NULL);
+    if (is_full(x) && t->kind == TSR_TENSOR && type_elements(c, x->type) == type_elements(c, t))
+        return tsr_prim_broadcast(c, x->src[0], t, NULL);
     return form(c, TSR_OP_RESHAPE, 1, &x, 0, NULL, t);
 }
 
 const struct op_def op_RESHAPE = {
-    .name = "reshape", .formula = "y has the elements of x in row-major order", .spec = "StableHLO reshape", .cls = OP_MOVE, .arity = 1,
-    .domain = "fiubc", .infer = reshape_infer, .vjp = reshape_vjp, .vmap = reshape_vmap, .ref = reshape_ref, .sample = sample_reshape,
+    .name = "reshape", .formula = "y has the elements of x in row-major order", .spec = "StableHLO reshape",
+    .cls = OP_MOVE, .arity = 1,
+    .domain = "fiubc", .infer = reshape_infer, .vjp = reshape_vjp, .vmap = reshape_vmap, .ref = reshape_ref,
+    .sample = sample_reshape,
 };
 
-/* ---- transpose ---------------------------------------------------------------------------------------------------------- */
+/* ---- transpose -------------------------------------------------------------------------------------------------- */
 
 static const tsr_type *transpose_infer(tsr_ctx *c, const struct draft *d) {
     const tsr_type *x = d->src[0]->type;
@@ -310,7 +344,8 @@ static bool transpose_vjp(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const 
     return true;
 }
 
-static tsr_node *transpose_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size) {
+static tsr_node *transpose_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched,
+    const tsr_extent *size) {
     int64_t perm[TSR_MAX_RANK + 1];
     axes_shift(0, (size_t)n->type->rank, node_ints(n, ATTR_PERM, NULL), perm);
     return tsr_prim_transpose(c, rule_batch(c, src[0], batched[0], size), perm);
@@ -343,6 +378,8 @@ tsr_node *tsr_prim_transpose(tsr_ctx *c, tsr_node *x, const int64_t *perm) {
 }
 
 const struct op_def op_TRANSPOSE = {
-    .name = "transpose", .formula = "y[i] = x[j], j[perm[k]] = i[k]", .spec = "StableHLO transpose", .cls = OP_MOVE, .arity = 1,
-    .domain = "fiubc", .infer = transpose_infer, .vjp = transpose_vjp, .vmap = transpose_vmap, .ref = transpose_ref, .sample = sample_transpose,
+    .name = "transpose", .formula = "y[i] = x[j], j[perm[k]] = i[k]", .spec = "StableHLO transpose", .cls = OP_MOVE,
+    .arity = 1,
+    .domain = "fiubc", .infer = transpose_infer, .vjp = transpose_vjp, .vmap = transpose_vmap, .ref = transpose_ref,
+    .sample = sample_transpose,
 };

@@ -7,7 +7,8 @@
 
 #define FOR_AXES(i, t) for (int i = 0; i < (t)->rank; i++)
 
-static inline tsr_node *form(tsr_ctx *c, enum tsr_op op, int n, tsr_node *const *x, int nattr, const struct attr *a, const tsr_type *want) {
+static inline tsr_node *form(tsr_ctx *c, enum tsr_op op, int n, tsr_node *const *x, int nattr, const struct attr *a,
+    const tsr_type *want) {
     return node_make(c, &(struct draft){.op = op, .nsrc = n, .src = x, .nattr = nattr, .attr = a, .want = want});
 }
 static inline const tsr_type *not_a_tensor(tsr_ctx *c, const char *op, const tsr_type *t) {
@@ -24,7 +25,8 @@ static inline int64_t step(const int64_t *dim, int rank, int axis) {
     return s;
 }
 
-op_sample sample_convert, sample_bitcast, sample_iota, sample_broadcast, sample_reshape, sample_transpose, sample_slice, sample_pad,
+op_sample sample_convert, sample_bitcast, sample_iota, sample_broadcast, sample_reshape, sample_transpose,
+    sample_slice, sample_pad,
     sample_concat, sample_reverse;
 
 #endif

@@ -1,4 +1,5 @@
-/* op_form_sample.c: random instances of the form ops: every attribute combination over time, extents of 0 and 1 included. */
+/* op_form_sample.c: random instances of the form ops: every attribute combination over time, extents of 0 and 1
+ * included. */
 #include "graph/op_form.h"
 
 /* The fn under way of one result, or NULL with its error. */
@@ -23,7 +24,8 @@ static tsr_dtype random_dtype(struct sample *s, bool bitcast) {
     for (;;) {
         tsr_dtype t = (tsr_dtype)sample_int(s, 0, TSR_C128);
         const tsr_dtype_info *to = tsr_dtype_of(t), *from = tsr_dtype_of(s->dtype);
-        bool castable = (to->kind == TSR_KIND_COMPLEX) == (from->kind == TSR_KIND_COMPLEX) && (to->kind == TSR_KIND_BOOL) == (from->kind == TSR_KIND_BOOL);
+        bool castable = (to->kind == TSR_KIND_COMPLEX) == (from->kind == TSR_KIND_COMPLEX) &&
+            (to->kind == TSR_KIND_BOOL) == (from->kind == TSR_KIND_BOOL);
         if (!bitcast || castable) return t;
     }
 }
@@ -64,7 +66,8 @@ tsr_fn *sample_broadcast(tsr_ctx *c, struct sample *s) {
     shuffle(s, rank, order);
     for (int i = 0; i < own; i++) from[i] = sample_int(s, 0, 3) ? dim[order[i]] : 1;
     if (!begin(c, "broadcast")) return NULL;
-    return finish(c, tsr_prim_broadcast(c, sample_param(c, s->dtype, own, from), tsr_type_dims(c, s->dtype, rank, dim), order));
+    return finish(c, tsr_prim_broadcast(c, sample_param(c, s->dtype, own, from), tsr_type_dims(c, s->dtype, rank,
+        dim), order));
 }
 
 tsr_fn *sample_reshape(tsr_ctx *c, struct sample *s) {

@@ -1,14 +1,15 @@
-/* op_leaf.c: nodes that compute nothing: parameters, literals, values from the host, items of tuples, stop_gradient and barrier.
+/* op_leaf.c: nodes that compute nothing: parameters, literals, values from the host, items of tuples, stop_gradient
+ * and barrier.
  *
- * A literal (CONST) is part of the graph: its bytes are an attribute, equal literals are one node, and it may be folded into
- * kernels. A value (VALUE) is data: it owns a buffer, is never interned, and always belongs to the eager graph, even when it
- * is made while a fn is open (the fn then captures it). */
+ * A literal (CONST) is part of the graph: its bytes are an attribute, equal literals are one node, and it may be
+ * folded into kernels. A value (VALUE) is data: it owns a buffer, is never interned, and always belongs to the
+ * eager graph, even when it is made while a fn is open (the fn then captures it). */
 #include <string.h>
 
 #include "graph/ref.h"
 #include "graph/room.h"
 
-/* ---- records ------------------------------------------------------------------------------------------------------------ */
+/* ---- records ---------------------------------------------------------------------------------------------------- */
 
 static const tsr_type *want_infer(tsr_ctx *c, const struct draft *d) {
     if (!d->want) err_set(c, TSR_EINVAL, "%s: no type was given", op_name(d->op));
@@ -26,7 +27,8 @@ static const tsr_type *item_infer(tsr_ctx *c, const struct draft *d) {
     for (int i = 0; i < d->nattr; i++)
         if (d->attr[i].key == ATTR_INDEX) index = d->attr[i].i;
     if (t->kind == TSR_TUPLE && index >= 0 && index < t->rank) return t->item[index];
-    err_set(c, TSR_EINVAL, "item %lld of %s: it must be a tuple that has such an item; items count from 0", (long long)index, type_text(c, t));
+    err_set(c, TSR_EINVAL, "item %lld of %s: it must be a tuple that has such an item; items count from 0",
+        (long long)index, type_text(c, t));
     return NULL;
 }
 
@@ -69,7 +71,8 @@ static bool barrier_vjp(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const bo
     return true;
 }
 
-static tsr_node *barrier_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size) {
+static tsr_node *barrier_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched,
+    const tsr_extent *size) {
     tsr_node **x = mem_array(c, (size_t)n->nsrc, sizeof *x), *y = tsr_poison(c);
     for (int i = 0; x && i < n->nsrc; i++) x[i] = rule_batch(c, src[i], batched[i], size);
     if (x) y = tsr_prim_barrier(c, n->nsrc, x);
@@ -103,7 +106,8 @@ static tsr_fn *barrier_sample(tsr_ctx *c, struct sample *s) {
 }
 
 const struct op_def op_PARAM = {
-    .name = "param", .formula = "a parameter of the fn", .spec = "StableHLO function input", .cls = OP_LEAF, .arity = 0, .domain = "",
+    .name = "param", .formula = "a parameter of the fn", .spec = "StableHLO function input", .cls = OP_LEAF,
+    .arity = 0, .domain = "",
     .infer = want_infer, .vjp = vjp_zero, .vmap = leaf_vmap, .ref = ref_by_interpreter, .sample = sample_elsewhere,
 };
 const struct op_def op_CONST = {
@@ -111,29 +115,36 @@ const struct op_def op_CONST = {
     .infer = want_infer, .vjp = vjp_zero, .vmap = leaf_vmap, .ref = const_ref, .sample = sample_elsewhere,
 };
 const struct op_def op_VALUE = {
-    .name = "value", .formula = "data from the host, or an evaluated node", .spec = "no op of StableHLO", .cls = OP_LEAF, .arity = 0,
-    .domain = "", .infer = want_infer, .vjp = vjp_zero, .vmap = leaf_vmap, .ref = ref_by_interpreter, .sample = sample_elsewhere,
+    .name = "value", .formula = "data from the host, or an evaluated node", .spec = "no op of StableHLO",
+    .cls = OP_LEAF, .arity = 0,
+    .domain = "", .infer = want_infer, .vjp = vjp_zero, .vmap = leaf_vmap, .ref = ref_by_interpreter,
+    .sample = sample_elsewhere,
 };
 const struct op_def op_ITEM = {
-    .name = "item", .formula = "item index of a tuple", .spec = "StableHLO get_tuple_element", .cls = OP_LEAF, .arity = 1, .domain = "",
+    .name = "item", .formula = "item index of a tuple", .spec = "StableHLO get_tuple_element", .cls = OP_LEAF,
+    .arity = 1, .domain = "",
     .infer = item_infer, .vjp = vjp_higher, .vmap = item_vmap, .ref = ref_by_interpreter, .sample = sample_elsewhere,
 };
 const struct op_def op_STOP_GRADIENT = {
-    .name = "stop_gradient", .formula = "y = x, dy/dx taken as 0", .spec = "no op of StableHLO", .cls = OP_LEAF, .arity = 1,
+    .name = "stop_gradient", .formula = "y = x, dy/dx taken as 0", .spec = "no op of StableHLO", .cls = OP_LEAF,
+    .arity = 1,
     .domain = "fiubc", .infer = same_infer, .vjp = vjp_zero, .vmap = stop_vmap, .ref = copy_ref, .sample = stop_sample,
 };
 const struct op_def op_BARRIER = {
-    .name = "barrier", .formula = "y = x, nothing moves across", .spec = "StableHLO optimization_barrier", .cls = OP_LEAF, .arity = -1,
-    .domain = "fiubc", .infer = barrier_infer, .vjp = barrier_vjp, .vmap = barrier_vmap, .ref = copy_ref, .sample = barrier_sample,
+    .name = "barrier", .formula = "y = x, nothing moves across", .spec = "StableHLO optimization_barrier",
+    .cls = OP_LEAF, .arity = -1,
+    .domain = "fiubc", .infer = barrier_infer, .vjp = barrier_vjp, .vmap = barrier_vmap, .ref = copy_ref,
+    .sample = barrier_sample,
 };
 
-/* ---- values and literals ------------------------------------------------------------------------------------------------ */
+/* ---- values and literals ---------------------------------------------------------------------------------------- */
 
 /* Bytes of a value of constant extents; false with a message. */
 static bool value_bytes(tsr_ctx *c, const char *what, const tsr_type *t, size_t *bytes) {
     if (!t) return false;
     if (t->kind == TSR_TENSOR && type_bytes(t, bytes)) return true;
-    return err_set(c, TSR_EINVAL, "%s of type %s: data needs a tensor with constant extents whose size fits memory", what, type_text(c, t)), false;
+    return err_set(c, TSR_EINVAL, "%s of type %s: data needs a tensor with constant extents whose size fits memory",
+        what, type_text(c, t)), false;
 }
 
 /* A VALUE of the eager graph, whatever fn is open. Takes over buf. */
@@ -174,7 +185,8 @@ tsr_node *tsr_wrap(tsr_ctx *c, const tsr_type *t, tsr_buf *buf) {
     size_t bytes;
     if (!buf || !value_bytes(c, "a value", t, &bytes)) return tsr_poison(c);
     if (tsr_buf_bytes(buf) < bytes) {
-        err_set(c, TSR_EINVAL, "wrap: a buffer of %zu bytes is too small for %s, which takes %zu", tsr_buf_bytes(buf), type_text(c, t), bytes);
+        err_set(c, TSR_EINVAL, "wrap: a buffer of %zu bytes is too small for %s, which takes %zu", tsr_buf_bytes(buf),
+            type_text(c, t), bytes);
         return tsr_poison(c);
     }
     return value_take(c, t, tsr_buf_keep(buf));
@@ -191,15 +203,20 @@ static tsr_node *scalar_literal(tsr_ctx *c, tsr_dtype t, tsr_dtype from, struct 
     uint8_t bytes[16] = {0};
     struct ref_tensor one = {.dtype = t, .count = 1, .p = bytes};
     if ((unsigned)t >= TSR_DTYPE_COUNT || tsr_dtype_of(t)->kind == TSR_KIND_BLOCK) {
-        err_set(c, TSR_EINVAL, "a scalar of %s: block types hold whole blocks alone; make it f32", (unsigned)t < TSR_DTYPE_COUNT ? tsr_dtype_name(t) : "no dtype");
+        err_set(c, TSR_EINVAL, "a scalar of %s: block types hold whole blocks alone; make it f32",
+            (unsigned)t < TSR_DTYPE_COUNT ? tsr_dtype_name(t) : "no dtype");
         return tsr_poison(c);
     }
     ref_set(&one, 0, ref_convert(v, from, t));
     return tsr_const(c, tsr_type_tensor(c, t, 0, NULL), bytes);
 }
 
-tsr_node *tsr_scalar_float(tsr_ctx *c, tsr_dtype t, double v) { return scalar_literal(c, t, TSR_F64, (struct ref_val){.re = v}); }
-tsr_node *tsr_scalar_int(tsr_ctx *c, tsr_dtype t, int64_t v) { return scalar_literal(c, t, TSR_I64, (struct ref_val){.i = v}); }
+tsr_node *tsr_scalar_float(tsr_ctx *c, tsr_dtype t, double v) {
+    return scalar_literal(c, t, TSR_F64, (struct ref_val){.re = v});
+}
+tsr_node *tsr_scalar_int(tsr_ctx *c, tsr_dtype t, int64_t v) {
+    return scalar_literal(c, t, TSR_I64, (struct ref_val){.i = v});
+}
 
 tsr_node *tsr_full(tsr_ctx *c, const tsr_type *t, double v) {
     if (!t) return tsr_poison(c);
@@ -207,7 +224,7 @@ tsr_node *tsr_full(tsr_ctx *c, const tsr_type *t, double v) {
     return tsr_prim_broadcast(c, tsr_scalar_float(c, t->dtype, v), t, NULL);
 }
 
-/* ---- structure ------------------------------------------------------------------------------------------------------------ */
+/* ---- structure -------------------------------------------------------------------------------------------------- */
 
 tsr_node *tsr_item(tsr_ctx *c, tsr_node *tuple, int index) {
     struct attr a = attr_int(ATTR_INDEX, index);

@@ -1,19 +1,21 @@
 /* ref.c: one element of any dtype in and out of memory, conversion, and the combining functions of reductions.
  *
- * This is the floor under every reference kernel: a kernel reads elements as struct ref_val, computes in f64 or exact 64-bit
- * integers, and stores once; the store is the only rounding. So a reference result is the correctly rounded value of what the
- * f64 computation gave, whatever the dtype.
+ * This is the floor under every reference kernel: a kernel reads elements as struct ref_val, computes in f64 or
+ * exact 64-bit integers, and stores once; the store is the only rounding. So a reference result is the correctly
+ * rounded value of what the f64 computation gave, whatever the dtype.
  *
- * Conversions follow StableHLO's convert. What it leaves open is settled here as in tile.h: float to integer truncates and
- * saturates, NaN becomes 0; integers wrap; anything that is not zero (NaN too) is true; a complex number gives its real part.
+ * Conversions follow StableHLO's convert. What it leaves open is settled here as in tile.h: float to integer
+ * truncates and saturates, NaN becomes 0; integers wrap; anything that is not zero (NaN too) is true; a complex
+ * number gives its real part.
  *
- * 4-bit integers are stored two to a byte in row-major order, the low nibble first. Block types can be read, not written. */
+ * 4-bit integers are stored two to a byte in row-major order, the low nibble first. Block types can be read, not
+ * written. */
 #include <math.h>
 #include <string.h>
 
 #include "graph/ref.h"
 
-/* ---- elements in memory ---------------------------------------------------------------------------------------------- */
+/* ---- elements in memory ----------------------------------------------------------------------------------------- */
 
 typedef struct ref_val element_get(const struct ref_tensor *t, int64_t i);
 typedef void element_set(struct ref_tensor *t, int64_t i, struct ref_val v);
@@ -78,7 +80,9 @@ static struct ref_val get_I4(const struct ref_tensor *t, int64_t i) {
     int v = (int)nibble_get(t, i);
     return (struct ref_val){.i = v < 8 ? v : v - 16};
 }
-static void set_I4(struct ref_tensor *t, int64_t i, struct ref_val v) { nibble_set(t, i, (unsigned)((uint64_t)v.i & 15u)); }
+static void set_I4(struct ref_tensor *t, int64_t i, struct ref_val v) {
+    nibble_set(t, i, (unsigned)((uint64_t)v.i & 15u));
+}
 static struct ref_val get_U4(const struct ref_tensor *t, int64_t i) { return (struct ref_val){.u = nibble_get(t, i)}; }
 static void set_U4(struct ref_tensor *t, int64_t i, struct ref_val v) { nibble_set(t, i, (unsigned)(v.u & 15u)); }
 
@@ -95,7 +99,8 @@ static const struct element { element_get *get; element_set *set; } element[TSR_
 #define X(NAME, ...) [TSR_##NAME] = {get_##NAME, set_##NAME},
     PLAIN_LIST(X)
 #undef X
-    [TSR_C64] = {get_C64, set_C64}, [TSR_C128] = {get_C128, set_C128}, [TSR_I4] = {get_I4, set_I4}, [TSR_U4] = {get_U4, set_U4},
+    [TSR_C64] = {get_C64, set_C64}, [TSR_C128] = {get_C128, set_C128}, [TSR_I4] = {get_I4, set_I4},
+    [TSR_U4] = {get_U4, set_U4},
 };
 
 struct ref_val ref_get(const struct ref_tensor *t, int64_t index) {
@@ -118,7 +123,8 @@ void ref_move(struct ref_tensor *to, int64_t to_index, const struct ref_tensor *
 
 size_t ref_bytes(const struct ref_tensor *t) {
     size_t n = 0;
-    if (!tsr_dtype_bytes(t->dtype, t->count, &n)) TSR_BUG("the size of a tensor of %s was not checked", tsr_dtype_name(t->dtype));
+    if (!tsr_dtype_bytes(t->dtype, t->count, &n))
+        TSR_BUG("the size of a tensor of %s was not checked", tsr_dtype_name(t->dtype));
     return n;
 }
 
@@ -130,7 +136,8 @@ bool ref_shape(tsr_ctx *c, tsr_dtype t, int rank, const int64_t *dim, struct ref
         ok = dim[i] >= 0 && i64_mul(out->count, dim[i], &out->count);
     }
     if (ok && tsr_dtype_bytes(t, out->count, bytes)) return true;
-    err_set(c, TSR_EINVAL, "a tensor of %s with %d axes is too large, or not whole blocks of its dtype", tsr_dtype_name(t), rank);
+    err_set(c, TSR_EINVAL, "a tensor of %s with %d axes is too large, or not whole blocks of its dtype",
+        tsr_dtype_name(t), rank);
     return false;
 }
 
@@ -139,10 +146,10 @@ bool ref_new(struct arena *a, tsr_dtype t, int rank, const int64_t *dim, struct 
     return ref_shape(a->c, t, rank, dim, out, &bytes) && (out->p = arena_alloc(a, bytes ? bytes : 1)) != NULL;
 }
 
-/* ---- conversion ------------------------------------------------------------------------------------------------------ */
+/* ---- conversion ------------------------------------------------------------------------------------------------- */
 
-/* An integer as a double such that rounding it once more to any narrower format gives the correctly rounded integer: what does
- * not fit 53 bits is rounded to odd (Boldo and Melquiond, "When double rounding is odd", 2005). */
+/* An integer as a double such that rounding it once more to any narrower format gives the correctly rounded
+ * integer: what does not fit 53 bits is rounded to odd (Boldo and Melquiond, "When double rounding is odd", 2005). */
 static double odd_double(uint64_t u) {
     if (u < (uint64_t)1 << 53) return (double)u;
     int shift = 11 - __builtin_clzll(u);
@@ -155,7 +162,9 @@ static double double_from_int(int64_t i, tsr_dtype to) {
     return i < 0 ? -odd_double(0 - (uint64_t)i) : odd_double((uint64_t)i);
 }
 
-static double double_from_uint(uint64_t u, tsr_dtype to) { return to == TSR_F64 || to == TSR_C128 ? (double)u : odd_double(u); }
+static double double_from_uint(uint64_t u, tsr_dtype to) {
+    return to == TSR_F64 || to == TSR_C128 ? (double)u : odd_double(u);
+}
 
 static int64_t int_from_double(double x, int bits) {
     double end = ldexp(1, bits - 1);
@@ -195,10 +204,11 @@ struct ref_val ref_convert(struct ref_val v, tsr_dtype from, tsr_dtype to) {
     return r;
 }
 
-/* ---- reductions ------------------------------------------------------------------------------------------------------ */
+/* ---- reductions ------------------------------------------------------------------------------------------------- */
 
 static const tsr_scalar reduce_scalar[TSR_REDUCE_COUNT] = {
-    [TSR_REDUCE_SUM] = TSR_S_ADD, [TSR_REDUCE_PROD] = TSR_S_MUL, [TSR_REDUCE_MAX] = TSR_S_MAX, [TSR_REDUCE_MIN] = TSR_S_MIN,
+    [TSR_REDUCE_SUM] = TSR_S_ADD, [TSR_REDUCE_PROD] = TSR_S_MUL, [TSR_REDUCE_MAX] = TSR_S_MAX,
+    [TSR_REDUCE_MIN] = TSR_S_MIN,
     [TSR_REDUCE_AND] = TSR_S_AND, [TSR_REDUCE_OR] = TSR_S_OR,    [TSR_REDUCE_XOR] = TSR_S_XOR,
 };
 
@@ -223,12 +233,13 @@ struct ref_val ref_reduce_identity(tsr_reduce op, tsr_dtype t) {
     case TSR_REDUCE_PROD: return (struct ref_val){.re = 1, .i = 1, .u = 1};
     case TSR_REDUCE_MAX: return extreme(t, false);
     case TSR_REDUCE_MIN: return extreme(t, true);
-    case TSR_REDUCE_AND: return (struct ref_val){.i = -1, .u = truth ? 1 : ~(uint64_t)0 >> (64 - tsr_dtype_of(t)->bits)};
+    case TSR_REDUCE_AND: return (struct ref_val){.i = -1, .u = truth ? 1
+    : ~(uint64_t)0 >> (64 - tsr_dtype_of(t)->bits)};
     default: return (struct ref_val){0};
     }
 }
 
-/* ---- indices --------------------------------------------------------------------------------------------------------- */
+/* ---- indices ---------------------------------------------------------------------------------------------------- */
 
 void ref_unravel(int rank, const int64_t *dim, int64_t flat, int64_t *index) {
     for (int i = rank - 1; i >= 0; i--) index[i] = flat % dim[i], flat /= dim[i];

@@ -1,14 +1,16 @@
 /* ref_scalar.c: the elementwise functions of scalar.h on one element: the definition that every faster tier is held to.
  *
- * One list for each kind of operand: floats in f64, complex numbers by textbook formulas in f64, signed and unsigned integers in
- * 64 bits wrapped to their width, truth values. Comparisons give .u = 0 or 1. A function that the dtype does not admit is a
- * broken invariant, not an input error: type rules refused it before.
+ * One list for each kind of operand: floats in f64, complex numbers by textbook formulas in f64, signed and
+ * unsigned integers in 64 bits wrapped to their width, truth values. Comparisons give .u = 0 or 1. A function that
+ * the dtype does not admit is a broken invariant, not an input error: type rules refused it before.
  *
- * Where f64 alone would be wrong the dtype is asked for: nextafter steps in the format itself, and fma of f32 rounds once.
- * Complex multiplication and division do not recover infinities from NaN parts as C's Annex G does, since StableHLO's do not.
+ * Where f64 alone would be wrong the dtype is asked for: nextafter steps in the format itself, and fma of f32
+ * rounds once. Complex multiplication and division do not recover infinities from NaN parts as C's Annex G does,
+ * since StableHLO's do not.
  *
- * Own series: digamma (Bernardo, "Algorithm AS 103", 1976: recurrence, then the asymptotic series) and erf_inv (Winitzki's 2008
- * approximation, polished by Newton steps on erf or on log erfc). lgamma is the C library's, without its global sign. */
+ * Own series: digamma (Bernardo, "Algorithm AS 103", 1976: recurrence, then the asymptotic series) and erf_inv
+ * (Winitzki's 2008 approximation, polished by Newton steps on erf or on log erfc). lgamma is the C library's,
+ * without its global sign. */
 #include <complex.h>
 #include <float.h>
 #include <math.h>
@@ -16,7 +18,7 @@
 
 #include "graph/ref.h"
 
-/* ---- special functions ------------------------------------------------------------------------------------------------ */
+/* ---- special functions ------------------------------------------------------------------------------------------ */
 
 static const double PI = 3.14159265358979323846;
 
@@ -29,7 +31,8 @@ static double digamma_positive(double x) {
     double below = 0;
     for (; x < 12; x++) below += 1 / x;
     double z = 1 / (x * x); /* Bernoulli numbers B_2k / 2k */
-    double tail = z * (1. / 12 - z * (1. / 120 - z * (1. / 252 - z * (1. / 240 - z * (1. / 132 - z * (691. / 32760 - z / 12))))));
+    double tail = 1. / 240 - z * (1. / 132 - z * (691. / 32760 - z / 12));
+    tail = z * (1. / 12 - z * (1. / 120 - z * (1. / 252 - z * tail)));
     return log(x) - 0.5 / x - tail - below;
 }
 
@@ -61,12 +64,17 @@ static double erf_inv(double x) {
 }
 
 static double sign_of(double x) { return isnan(x) || x == 0 ? x : copysign(1, x); }
-static double greater(double x, double y) { return isnan(x) || isnan(y) ? NAN : x > y || (x == y && signbit(y)) ? x : y; }
-static double lesser(double x, double y) { return isnan(x) || isnan(y) ? NAN : x < y || (x == y && signbit(x)) ? x : y; }
+static double greater(double x, double y) {
+    return isnan(x) || isnan(y) ? NAN : x > y || (x == y && signbit(y)) ? x : y;
+}
+static double lesser(double x, double y) {
+    return isnan(x) || isnan(y) ? NAN : x < y || (x == y && signbit(x)) ? x : y;
+}
 
 /* The stored bits of a float grow with its magnitude, so a step is one more or one less. */
 static double next_after(tsr_dtype t, double x, double y) {
-    if (t == TSR_F64 || isnan(x) || isnan(y) || x == y) return isnan(x) || isnan(y) ? NAN : x == y ? y : nextafter(x, y);
+    if (t == TSR_F64 || isnan(x) || isnan(y) || x == y)
+        return isnan(x) || isnan(y) ? NAN : x == y ? y : nextafter(x, y);
     uint8_t raw[4] = {0};
     uint32_t bits = 0;
     struct ref_tensor one = {.dtype = t, .count = 1, .p = raw};
@@ -80,7 +88,7 @@ static double next_after(tsr_dtype t, double x, double y) {
     return ref_get(&one, 0).re;
 }
 
-/* ---- floats ----------------------------------------------------------------------------------------------------------- */
+/* ---- floats ----------------------------------------------------------------------------------------------------- */
 
 #define FLOAT_LIST(X)                                       \
     X(NEG, -x)                                              \
@@ -146,7 +154,7 @@ static float_fn *const float_table[TSR_SCALAR_COUNT] = {
 #undef X
 };
 
-/* ---- complex ---------------------------------------------------------------------------------------------------------- */
+/* ---- complex ---------------------------------------------------------------------------------------------------- */
 
 typedef double complex cx;
 static cx cx_make(double re, double im) {
@@ -191,7 +199,8 @@ static cx cx_log1p(cx x) {
 
 static cx cx_pow(cx x, cx y) {
     if (creal(y) == 0 && cimag(y) == 0) return 1;
-    if (creal(x) == 0 && cimag(x) == 0) return creal(y) > 0 ? cx_make(0, 0) : cx_make(creal(y) < 0 ? INFINITY : NAN, NAN);
+    if (creal(x) == 0 && cimag(x) == 0)
+        return creal(y) > 0 ? cx_make(0, 0) : cx_make(creal(y) < 0 ? INFINITY : NAN, NAN);
     return cexp(cx_mul(y, clog(x)));
 }
 
@@ -239,7 +248,7 @@ static complex_fn *const complex_table[TSR_SCALAR_COUNT] = {
 #undef X
 };
 
-/* ---- integers: w is the width in bits; signed values are wrapped to it after the function, unsigned ones masked ---------- */
+/* ---- integers: w is the width in bits; signed values are wrapped to it after the function, unsigned ones masked - */
 
 static uint64_t mask(int w) { return ~(uint64_t)0 >> (64 - w); }
 static int64_t wrap(int64_t v, int w) { return (int64_t)((uint64_t)v << (64 - w)) >> (64 - w); }
@@ -332,12 +341,15 @@ INTEGER_TABLE(signed, int64_t, SIGNED_LIST)
 INTEGER_TABLE(unsigned, uint64_t, UNSIGNED_LIST)
 INTEGER_TABLE(bool, uint64_t, BOOL_LIST)
 
-/* ---- comparisons and the whole ----------------------------------------------------------------------------------------- */
+/* ---- comparisons and the whole ---------------------------------------------------------------------------------- */
 
-#define COMPARE(fn, a, b)                                                                                                  \
-    ((fn) == TSR_S_EQ ? (a) == (b) : (fn) == TSR_S_NE ? (a) != (b) : (fn) == TSR_S_LT ? (a) < (b) : (fn) == TSR_S_LE ? (a) <= (b) \
-            : (fn) == TSR_S_GT                        ? (a) > (b)                                                          \
-                                                      : (a) >= (b))
+#define COMPARE(fn, a, b)                                              \
+    ((fn) == TSR_S_EQ          ? (a) == (b)                               \
+            : (fn) == TSR_S_NE ? (a) != (b)                            \
+            : (fn) == TSR_S_LT ? (a) < (b)                             \
+            : (fn) == TSR_S_LE ? (a) <= (b)                            \
+            : (fn) == TSR_S_GT ? (a) > (b)                             \
+                               : (a) >= (b))
 
 static bool compare(tsr_scalar fn, tsr_kind k, struct ref_val a, struct ref_val b) {
     if (k == TSR_KIND_COMPLEX) return (a.re == b.re && a.im == b.im) == (fn == TSR_S_EQ);
@@ -347,12 +359,14 @@ static bool compare(tsr_scalar fn, tsr_kind k, struct ref_val a, struct ref_val 
 
 static struct ref_val by_kind(tsr_scalar fn, tsr_dtype t, const struct ref_val *v) {
     const tsr_dtype_info *d = tsr_dtype_of(t);
-    if (d->kind == TSR_KIND_FLOAT && float_table[fn]) return (struct ref_val){.re = float_table[fn](t, v[0].re, v[1].re, v[2].re)};
+    if (d->kind == TSR_KIND_FLOAT && float_table[fn])
+        return (struct ref_val){.re = float_table[fn](t, v[0].re, v[1].re, v[2].re)};
     if (d->kind == TSR_KIND_INT && signed_table[fn])
         return (struct ref_val){.i = wrap(signed_table[fn](d->bits, v[0].i, v[1].i, v[2].i), d->bits)};
     if (d->kind == TSR_KIND_UINT && unsigned_table[fn])
         return (struct ref_val){.u = unsigned_table[fn](d->bits, v[0].u, v[1].u, v[2].u) & mask(d->bits)};
-    if (d->kind == TSR_KIND_BOOL && bool_table[fn]) return (struct ref_val){.u = bool_table[fn](1, v[0].u, v[1].u, v[2].u) & 1};
+    if (d->kind == TSR_KIND_BOOL && bool_table[fn])
+        return (struct ref_val){.u = bool_table[fn](1, v[0].u, v[1].u, v[2].u) & 1};
     if (d->kind == TSR_KIND_COMPLEX && complex_table[fn]) {
         cx z = complex_table[fn](cx_make(v[0].re, v[0].im), cx_make(v[1].re, v[1].im));
         return (struct ref_val){.re = creal(z), .im = cimag(z)};

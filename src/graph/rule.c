@@ -1,8 +1,10 @@
-/* rule.c: what the rules of ops share: the sentinels for rules that do not exist, and the few graph shapes that gradient and
- * batching rules keep asking for (zeros, a constant like x, a batch axis in front, the sum that undoes a broadcast).
+/* rule.c: what the rules of ops share: the sentinels for rules that do not exist, and the few graph shapes that
+ * gradient and batching rules keep asking for (zeros, a constant like x, a batch axis in front, the sum that undoes
+ * a broadcast).
  *
- * A sentinel is a real function, so a record has no NULL and callers need no test: "this op has no gradient" is an answer
- * with a message, not a crash. Everything built here is built with the builders of prim.h, in whatever fn is open. */
+ * A sentinel is a real function, so a record has no NULL and callers need no test: "this op has no gradient" is an
+ * answer with a message, not a crash. Everything built here is built with the builders of prim.h, in whatever fn is
+ * open. */
 #include "graph/op.h"
 
 bool vjp_zero(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const bool *want, tsr_node **gsrc) {
@@ -13,8 +15,9 @@ bool vjp_zero(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const bool *want, 
 
 bool vjp_none(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const bool *want, tsr_node **gsrc) {
     vjp_zero(c, n, gout, want, gsrc);
-    err_set(c, TSR_EUNSUPPORTED, "%s has no gradient rule, and a gradient through its result %s was asked for; cut it off with "
-            "tsr_stop_gradient, or give the fn around it a custom gradient", op_def(n->op)->name, type_text(c, n->type));
+    err_set(c, TSR_EUNSUPPORTED, "%s has no gradient rule, and a gradient through its result %s was asked for; cut "
+        "it off with tsr_stop_gradient, or give the fn around it a custom gradient", op_def(n->op)->name,
+        type_text(c, n->type));
     return false;
 }
 
@@ -25,8 +28,9 @@ bool vjp_higher(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const bool *want
 
 tsr_node *vmap_none(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size) {
     (void)src, (void)batched;
-    err_set(c, TSR_EUNSUPPORTED, "%s has no batching rule, and vmap over an axis of extent %s met it (its result is %s); map around it, "
-            "or loop with tsr_prim_scan", op_def(n->op)->name, extent_text(c, size), type_text(c, n->type));
+    err_set(c, TSR_EUNSUPPORTED, "%s has no batching rule, and vmap over an axis of extent %s met it (its result is "
+        "%s); map around it, or loop with tsr_prim_scan", op_def(n->op)->name, extent_text(c, size),
+        type_text(c, n->type));
     return tsr_poison(c);
 }
 

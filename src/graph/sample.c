@@ -1,13 +1,14 @@
 /* sample.c: random instances of ops for the table-driven tests: extents, parameters, data.
  *
- * A record's sampler draws shapes and attributes with sample_int and sample_dims and says in struct sample where its function is
- * defined; sample_fill then makes data for whatever fn came out. All randomness is s->rng's, so a seed repeats a case. */
+ * A record's sampler draws shapes and attributes with sample_int and sample_dims and says in struct sample where
+ * its function is defined; sample_fill then makes data for whatever fn came out. All randomness is s->rng's, so a
+ * seed repeats a case. */
 #include <math.h>
 
 #include "graph/ref.h"
 #include "graph/sample.h"
 
-/* ---- shapes ----------------------------------------------------------------------------------------------------------- */
+/* ---- shapes ----------------------------------------------------------------------------------------------------- */
 
 void sample_init(struct sample *s, tsr_dtype t, struct rng *rng, int size) {
     static const double eps[TSR_DTYPE_COUNT] = {
@@ -20,7 +21,9 @@ void sample_init(struct sample *s, tsr_dtype t, struct rng *rng, int size) {
     s->smooth = dtype_is_float(t) || dtype_is_complex(t);
 }
 
-int64_t sample_int(struct sample *s, int64_t lo, int64_t hi) { return lo + (int64_t)rng_below(s->rng, (uint64_t)(hi - lo) + 1); }
+int64_t sample_int(struct sample *s, int64_t lo, int64_t hi) {
+    return lo + (int64_t)rng_below(s->rng, (uint64_t)(hi - lo) + 1);
+}
 
 /* Extents are drawn from a list, and one is shrunk again and again until the whole is small enough. */
 void sample_dims(struct sample *s, int rank, int64_t *dim) {
@@ -44,9 +47,10 @@ tsr_node *sample_param(tsr_ctx *c, tsr_dtype t, int rank, const int64_t *dim) {
     return type ? tsr_param(c, type, "x") : tsr_poison(c);
 }
 
-/* ---- data ------------------------------------------------------------------------------------------------------------- */
+/* ---- data ------------------------------------------------------------------------------------------------------- */
 
-/* The i-th of n numbers spread evenly over [lo, hi], in an order that visits each once: i -> a i + b mod n, a prime to n. */
+/* The i-th of n numbers spread evenly over [lo, hi], in an order that visits each once: i -> a i + b mod n, a prime
+ * to n. */
 struct spread { uint64_t n, a, b, next; };
 
 static uint64_t gcd(uint64_t a, uint64_t b) { return b ? gcd(b, a % b) : a; }
@@ -98,7 +102,9 @@ tsr_status sample_fill(struct sample *s, const tsr_fn *f, struct arena *arena, s
     for (size_t p = 0; p < f->param.n; p++) {
         const tsr_type *t = f->param.v[p].node->type;
         int64_t dim[TSR_MAX_RANK];
-        if (!tsr_type_ints(t, dim)) return err_set(f->c, TSR_EINVAL, "sample_fill: parameter %zu is %s; only constant extents can be filled", p, type_text(f->c, t));
+        if (!tsr_type_ints(t, dim))
+            return err_set(f->c, TSR_EINVAL, "sample_fill: parameter %zu is %s; only constant extents can be filled",
+                p, type_text(f->c, t));
         if (!ref_new(arena, t->dtype, t->rank, dim, &in[p])) return tsr_error_status(f->c);
         total += (uint64_t)in[p].count * (dtype_is_complex(t->dtype) ? 2 : 1);
     }
@@ -107,7 +113,8 @@ tsr_status sample_fill(struct sample *s, const tsr_fn *f, struct arena *arena, s
         tsr_kind kind = tsr_dtype_of(in[p].dtype)->kind;
         double lo = p < 8 ? s->lo[p] : -2, hi = p < 8 ? s->hi[p] : 2;
         if (kind == TSR_KIND_BLOCK) fill_blocks(s, &d, &in[p]);
-        for (int64_t i = 0; kind != TSR_KIND_BLOCK && i < in[p].count; i++) ref_set(&in[p], i, draw_value(s, &d, kind, lo, hi));
+        for (int64_t i = 0; kind != TSR_KIND_BLOCK && i < in[p].count; i++)
+            ref_set(&in[p], i, draw_value(s, &d, kind, lo, hi));
     }
     return TSR_OK;
 }

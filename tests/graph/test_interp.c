@@ -1,5 +1,5 @@
-/* test_interp.c: the reference interpreter: binding of symbolic extents, checks, captures, calls, freeing, the callback, and
- * every allocation of building and running a small graph refused in turn. */
+/* test_interp.c: the reference interpreter: binding of symbolic extents, checks, captures, calls, freeing, the
+ * callback, and every allocation of building and running a small graph refused in turn. */
 #include "graph/interp.h"
 #include "graph/ref.h"
 #include "harness.h"
@@ -64,13 +64,15 @@ TEST(expressions_are_solved_for_their_symbol) {
         return;
     }
     static const struct { int64_t a, b; const char *error; } rows[] = {
-        {7, 3, NULL}, {3, 1, NULL}, {7, 4, "axis 1 is then 3, but the data has 4"}, {8, 3, "f32"}, {1, 0, "T"}, {201, 100, NULL}, {203, 101, "T"},
+        {7, 3, NULL}, {3, 1, NULL}, {7, 4, "axis 1 is then 3, but the data has 4"}, {8, 3, "f32"}, {1, 0, "T"},
+        {201, 100, NULL}, {203, 101, "T"},
     };
     float data[256] = {0};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         test_case("2T+1=%d T=%d", (int)rows[i].a, (int)rows[i].b);
         struct arena a;
-        struct ref_tensor out, in[2] = {floats(data, 2, (int64_t[]){1, rows[i].a}), floats(data, 2, (int64_t[]){1, rows[i].b})};
+        struct ref_tensor out, in[2] = {floats(data, 2, (int64_t[]){1, rows[i].a}),
+            floats(data, 2, (int64_t[]){1, rows[i].b})};
         arena_init(&a, c);
         tsr_status s = interp_run(c, f, 2, in, &a, &out, NULL);
         if (rows[i].error) {
@@ -88,7 +90,8 @@ TEST(expressions_are_solved_for_their_symbol) {
 /* What cannot be proved while building is checked while running. */
 TEST(recorded_checks_hold_or_stop_the_run) {
     tsr_ctx *c = test_ctx();
-    const tsr_extent *m = tsr_extent_symbol(c, "M", 1, 9), *n = tsr_extent_symbol(c, "N", 1, 9), *one = tsr_extent_int(c, 1);
+    const tsr_extent *m = tsr_extent_symbol(c, "M", 1, 9), *n = tsr_extent_symbol(c, "N", 1, 9),
+        *one = tsr_extent_int(c, 1);
     CHECK_EQ(tsr_fn_begin(c, "check"), TSR_OK);
     tsr_node *x = tsr_param(c, symbolic(c, one, m), "x"), *y = tsr_param(c, symbolic(c, one, n), "y");
     tsr_node *r = tsr_prim2(c, TSR_S_ADD, x, y);
@@ -116,8 +119,8 @@ TEST(recorded_checks_hold_or_stop_the_run) {
     tsr_fn_free(c, f);
 }
 
-static tsr_status count_nodes(void *user, const tsr_fn *f, const tsr_node *n, int nin, const struct ref_tensor *in, int nout,
-                              const struct ref_tensor *out) {
+static tsr_status count_nodes(void *user, const tsr_fn *f, const tsr_node *n, int nin, const struct ref_tensor *in,
+    int nout, const struct ref_tensor *out) {
     (void)f, (void)n, (void)nin, (void)in, (void)nout, (void)out;
     return --*(int *)user < 0 ? TSR_EINTERRUPTED : TSR_OK;
 }
@@ -133,7 +136,8 @@ TEST(callback_sees_nodes_and_may_stop) {
     CHECK_EQ(interp_run(c, f, 1, &x, &a, &y, &(struct interp_opts){.node = count_nodes, .user = &left}), TSR_OK);
     CHECK_EQ(100 - left, 4); /* concat, the literal, its broadcast, mul */
     left = 2;
-    CHECK_EQ(interp_run(c, f, 1, &x, &a, &y, &(struct interp_opts){.node = count_nodes, .user = &left}), TSR_EINTERRUPTED);
+    CHECK_EQ(interp_run(c, f, 1, &x, &a, &y, &(struct interp_opts){.node = count_nodes, .user = &left}),
+        TSR_EINTERRUPTED);
     tsr_error_clear(c);
     arena_release(&a);
     tsr_fn_free(c, f);

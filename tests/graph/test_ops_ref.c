@@ -1,6 +1,7 @@
-/* test_ops_ref.c: every op of the list in the reference interpreter: what samplers build verifies, prints, and is computed whole (no
- * poison shines through); the gradient rules of elementwise and form ops against finite differences of the reference.
- * What the functions give at particular points is in test_scalar_ref.c; what the form ops refuse and fold in test_form.c. */
+/* test_ops_ref.c: every op of the list in the reference interpreter: what samplers build verifies, prints, and is
+ * computed whole (no poison shines through); the gradient rules of elementwise and form ops against finite
+ * differences of the reference. What the functions give at particular points is in test_scalar_ref.c; what the form
+ * ops refuse and fold in test_form.c. */
 #include <math.h>
 
 #include "graph/interp.h"
@@ -10,7 +11,7 @@
 
 enum { SAMPLES = 6 };
 
-/* ---- every op, every dtype ------------------------------------------------------------------------------------------------ */
+/* ---- every op, every dtype -------------------------------------------------------------------------------------- */
 
 static bool same_data(const struct ref_tensor *a, const struct ref_tensor *b) {
     if (tsr_dtype_of(a->dtype)->bits >= 8) return !memcmp(a->p, b->p, ref_bytes(a));
@@ -24,7 +25,8 @@ static void check_results(tsr_ctx *c, const tsr_fn *f, const struct ref_tensor *
         const tsr_type *t = f->result.v[i]->type;
         int64_t dim[TSR_MAX_RANK];
         if (CHECK(t->kind == TSR_TENSOR && tsr_type_ints(t, dim))) {
-            CHECK(a[i].dtype == t->dtype && a[i].rank == t->rank && !memcmp(dim, a[i].dim, sizeof *dim * (size_t)t->rank));
+            CHECK(a[i].dtype == t->dtype && a[i].rank == t->rank &&
+                !memcmp(dim, a[i].dim, sizeof *dim * (size_t)t->rank));
         }
         CHECK_MSG(same_data(&a[i], &b[i]), "result %zu (%s) depends on what was in memory", i, type_text(c, t));
     }
@@ -82,11 +84,12 @@ TEST(records_are_complete) {
         if (!d) continue;
         test_case("%s", d->name);
         CHECK(d->name && d->formula && d->spec && d->domain && d->infer && d->vjp && d->vmap && d->ref && d->sample);
-        for (int other = 0; other < op; other++) CHECK(!op_def((enum tsr_op)other) || strcmp(op_name((enum tsr_op)other), d->name));
+        for (int other = 0; other < op; other++)
+            CHECK(!op_def((enum tsr_op)other) || strcmp(op_name((enum tsr_op)other), d->name));
     }
 }
 
-/* ---- gradient rules against finite differences ----------------------------------------------------------------------------- */
+/* ---- gradient rules against finite differences ------------------------------------------------------------------ */
 
 enum { PARAMS = 8 };
 struct grad_case {
@@ -168,7 +171,8 @@ static void check_grad(tsr_ctx *c, enum tsr_op op, tsr_dtype t) {
     struct grad_case k = {0};
     sample_init(&s, t, test_rng(), 0);
     k.f = op_def(op)->sample(c, &s);
-    bool real = k.f && k.f->result.n == 1 && (k.f->result.v[0]->type->dtype == TSR_F64 || k.f->result.v[0]->type->dtype == TSR_C128);
+    bool real = k.f && k.f->result.n == 1 && (k.f->result.v[0]->type->dtype == TSR_F64 ||
+        k.f->result.v[0]->type->dtype == TSR_C128);
     k.g = real && s.smooth ? grad_fn(c, k.f, op) : NULL;
     arena_init(&k.mem, c);
     if (k.g) {
