@@ -13,10 +13,12 @@ enum { SAMPLES = 6 };
 
 /* ---- every op, every dtype -------------------------------------------------------------------------------------- */
 
-static bool same_data(const struct ref_tensor *a, const struct ref_tensor *b) {
-    if (tsr_dtype_of(a->dtype)->bits >= 8) return !memcmp(a->p, b->p, ref_bytes(a));
+/* Are the elements of a those of b from `first` on, bit for bit? */
+static bool same_data(const struct ref_tensor *a, const struct ref_tensor *b, int64_t first) {
+    const tsr_dtype_info *d = tsr_dtype_of(a->dtype);
+    if (d->bits >= 8) return !memcmp(a->p, b->p + first * d->bytes, ref_bytes(a));
     for (int64_t i = 0; i < a->count; i++)
-        if (ref_get(a, i).i != ref_get(b, i).i || ref_get(a, i).u != ref_get(b, i).u) return false;
+        if (ref_get(a, i).i != ref_get(b, first + i).i || ref_get(a, i).u != ref_get(b, first + i).u) return false;
     return true;
 }
 
@@ -28,7 +30,7 @@ static void check_results(tsr_ctx *c, const tsr_fn *f, const struct ref_tensor *
             CHECK(a[i].dtype == t->dtype && a[i].rank == t->rank &&
                 !memcmp(dim, a[i].dim, sizeof *dim * (size_t)t->rank));
         }
-        CHECK_MSG(same_data(&a[i], &b[i]), "result %zu (%s) depends on what was in memory", i, type_text(c, t));
+        CHECK_MSG(same_data(&a[i], &b[i], 0), "result %zu (%s) depends on what was in memory", i, type_text(c, t));
     }
 }
 
@@ -199,6 +201,90 @@ TEST(gradient_rules_of_elementwise_and_form_ops) {
             if (!op_admits(d->domain, types[t])) continue;
             test_case("%s %s", d->name, tsr_dtype_name(types[t]));
             for (int n = 0; n < 8; n++) check_grad(c, (enum tsr_op)op, types[t]);
+        }
+    }
+}
+
+/* ---- batching rules against a loop ------------------------------------------------------------------------------ */
+
+enum { BATCH = 3 };
+
+/* v(x...) is f with a front axis on the parameters that are batched; NULL when the builder folded the op away. */
+static tsr_fn *vmap_fn(tsr_ctx *c, const tsr_fn *f, enum tsr_op op, const bool *batched) {
+    const tsr_node *n = f->result.v[0];
+    const tsr_extent *size = tsr_extent_int(c, BATCH);
+    tsr_node *x[PARAMS], *src[PARAMS];
+    bool src_batched[PARAMS];
+    if (n->op != op || n->nsrc == 0 || n->nsrc > PARAMS) return NULL;
+    for (int j = 0; j < n->nsrc; j++)
+        if (n->src[j]->op != TSR_OP_PARAM) return NULL;
+    if (tsr_fn_begin(c, "vmap") != TSR_OK) return NULL;
+    for (size_t i = 0; i < f->param.n; i++) {
+        const tsr_type *t = f->param.v[i].node->type;
+        x[i] = tsr_param(c, batched[i] ? type_insert_axis(c, t, 0, size) : t, "x");
+    }
+    for (int j = 0; j < n->nsrc; j++) {
+        int64_t i = node_int(n->src[j], ATTR_INDEX);
+        src[j] = x[i], src_batched[j] = batched[i];
+    }
+    tsr_node *y = op_def(op)->vmap(c, (tsr_node *)(uintptr_t)n, src, src_batched, size);
+    return tsr_fn_end(c, 1, &y);
+}
+
+/* Slice b of a tensor whose front axis is the batch; t itself when it has none. */
+static struct ref_tensor slice_of(const struct ref_tensor *t, bool batched, int b) {
+    struct ref_tensor s = *t;
+    if (!batched) return s;
+    s.count /= BATCH, s.rank--;
+    memmove(s.dim, s.dim + 1, sizeof *s.dim * (size_t)s.rank);
+    s.p += (size_t)b * ref_bytes(&s);
+    return s;
+}
+
+static void compare_slices(tsr_ctx *c, const tsr_fn *f, const bool *batched, struct ref_tensor *in,
+    const struct ref_tensor *y, struct arena *a) {
+    struct ref_tensor part[PARAMS], one;
+    for (int b = 0; b < BATCH; b++) {
+        for (size_t i = 0; i < f->param.n; i++) part[i] = slice_of(&in[i], batched[i], b);
+        if (!CHECK_EQ(interp_run(c, f, (int)f->param.n, part, a, &one, NULL), TSR_OK)) return;
+        CHECK(y->dim[0] == BATCH && one.rank == y->rank - 1 && !memcmp(one.dim, y->dim + 1,
+            sizeof *one.dim * (size_t)one.rank));
+        CHECK_MSG(same_data(&one, y, b * one.count), "slice %d differs from the result of that slice alone", b);
+    }
+}
+
+static void check_vmap(tsr_ctx *c, enum tsr_op op, tsr_dtype t) {
+    tsr_scope *scope = tsr_scope_begin(c);
+    struct sample s;
+    struct arena a;
+    struct ref_tensor in[PARAMS], y;
+    bool batched[PARAMS], any = false;
+    sample_init(&s, t, test_rng(), 0);
+    tsr_fn *f = op_def(op)->sample(c, &s), *v = NULL;
+    for (size_t i = 0; f && i < f->param.n; i++) any |= batched[i] = test_int(0, 1);
+    if (any) v = vmap_fn(c, f, op, batched);
+    arena_init(&a, c);
+    if (v && CHECK_EQ(sample_fill(&s, v, &a, in), TSR_OK) &&
+        CHECK_EQ(interp_run(c, v, (int)v->param.n, in, &a, &y, NULL), TSR_OK))
+        compare_slices(c, f, batched, in, &y, &a);
+    arena_release(&a);
+    tsr_fn_free(c, f);
+    tsr_fn_free(c, v);
+    tsr_scope_end(c, scope);
+    CHECK_OK(c);
+}
+
+TEST(batching_rules_of_elementwise_and_form_ops) {
+    static const tsr_dtype types[] = {TSR_F32, TSR_I16, TSR_BOOL, TSR_C64};
+    tsr_ctx *c = test_ctx();
+    for (int op = 0; op < TSR_OP_COUNT; op++) {
+        const struct op_def *d = op_def((enum tsr_op)op);
+        if (!d || (d->cls != OP_ELEM && op != TSR_OP_STOP_GRADIENT && (op < TSR_OP_CONVERT || op > TSR_OP_REVERSE)))
+            continue;
+        for (int t = 0; t < 4; t++) {
+            if (!op_admits(d->domain, types[t])) continue;
+            test_case("%s %s", d->name, tsr_dtype_name(types[t]));
+            for (int n = 0; n < 12; n++) check_vmap(c, (enum tsr_op)op, types[t]);
         }
     }
 }
