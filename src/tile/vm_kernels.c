@@ -1,0 +1,23 @@
+/* vm_kernels.c: which table of kernels belongs to which level of instruction set. A level that this build lacks (another
+ * processor family) falls back to generic. */
+#include "tile/vm_kernels.h"
+
+#include "tile/vm_tables.h"
+
+static const struct {
+    vm_elem_table *elem;
+    vm_cast_table *cast;
+} tables[CPU_ISA_COUNT] = {
+    [CPU_GENERIC] = {&vm_elem_table_generic, &vm_cast_table_generic},
+#if TSR_ISA_LEVELS > 1
+    [CPU_AVX2] = {&vm_elem_table_avx2, &vm_cast_table_avx2},
+    [CPU_AVX512] = {&vm_elem_table_avx512, &vm_cast_table_avx512},
+#else
+    [CPU_AVX2] = {&vm_elem_table_generic, &vm_cast_table_generic},
+    [CPU_AVX512] = {&vm_elem_table_generic, &vm_cast_table_generic},
+#endif
+};
+
+vm_elem_kernel *vm_elem_find(enum cpu_isa isa, tsr_scalar fn, tsr_dtype t) { return (*tables[isa].elem)[fn][t]; }
+
+vm_cast_kernel *vm_cast_find(enum cpu_isa isa, tsr_dtype from, tsr_dtype to) { return (*tables[isa].cast)[from][to]; }
