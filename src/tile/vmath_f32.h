@@ -243,9 +243,8 @@ TSR_FN vm_f32 vm_trig_small_f32(vm_f32 a, vm_u32 *q) {
     vm_f32 t = TSR_FMAF(a, 0.636619772f, VM_MAGIC_F32), n = t - VM_MAGIC_F32, r;
     r = TSR_FMAF(n, -1.5703125f, a);
     r = TSR_FMAF(n, -0.0004837512969970703f, r);
-    r = TSR_FMAF(n, -7.549533620476723e-08f, r);
     *q = TSR_F2U(t) - TSR_F2U(VM_MAGIC_F32);
-    return TSR_FMAF(n, -2.56334429e-12f, r);
+    return r - TSR_FMAF(n, 2.56334429e-12f, n * 7.549533620476723e-08f); /* r was exact: one rounding */
 }
 
 /* The same for VM_TRIG_SMALL_F32 <= |x| < infinity: x = m 2^E with m of 24 bits. Bits of 2/pi that make multiples of 4 are skipped;
