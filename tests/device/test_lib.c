@@ -1,5 +1,6 @@
-/* test_lib.c: the CPU's library kernels against oracles that share no code with them: a selection sort, a direct Fourier sum, products
- * that must give the factored matrix back, gathers and scatters spelled out index by index; and the same bits on 1, 2 and 7 threads. */
+/* test_lib.c: the CPU's library kernels against oracles that share no code with them: a selection sort, a direct
+ * Fourier sum, products that must give the factored matrix back, gathers and scatters spelled out index by index; and
+ * the same bits on 1, 2 and 7 threads. */
 #include "device/cpu/lib.h"
 
 #include <complex.h>
@@ -10,7 +11,8 @@
 #include "tessera/prim.h"
 
 _Static_assert((int)LIB_THREEFRY == TSR_RNG_THREEFRY && (int)LIB_PHILOX == TSR_RNG_PHILOX, "lib.h follows prim.h");
-_Static_assert((int)LIB_FFT == TSR_FFT && (int)LIB_IFFT == TSR_IFFT && (int)LIB_RFFT == TSR_RFFT && (int)LIB_IRFFT == TSR_IRFFT, "");
+_Static_assert((int)LIB_FFT == TSR_FFT && (int)LIB_IFFT == TSR_IFFT && (int)LIB_RFFT == TSR_RFFT &&
+               (int)LIB_IRFFT == TSR_IRFFT, "");
 _Static_assert((int)LIB_SOLVE_TRANSPOSE == TSR_SOLVE_TRANSPOSE && (int)LIB_SOLVE_ADJOINT == TSR_SOLVE_ADJOINT, "");
 _Static_assert((int)LIB_SCATTER_SET == TSR_SCATTER_SET && (int)LIB_SCATTER_MAX == TSR_SCATTER_MAX, "");
 
@@ -55,7 +57,7 @@ static int64_t extent(void) {
     return some[test_int(0, 11)];
 }
 
-/* ---- sort ----------------------------------------------------------------------------------------------------------- */
+/* ---- sort -------------------------------------------------------------------------------------------------------- */
 
 /* -1, 0, 1 in the default order: NaN greatest, zeros equal. */
 static int order_of(float a, float b) {
@@ -69,7 +71,8 @@ TEST(sort_matches_selection) {
         int64_t dim[3] = {test_int(0, 3), extent(), test_int(1, 3)};
         int axis = (int)test_int(0, 2), keys = (int)test_int(1, 2);
         bool descending = test_int(0, 1);
-        test_case("(%d, %d, %d) axis %d keys %d descending %d", (int)dim[0], (int)dim[1], (int)dim[2], axis, keys, descending);
+        test_case("(%d, %d, %d) axis %d keys %d descending %d", (int)dim[0], (int)dim[1], (int)dim[2], axis, keys,
+                  descending);
         struct bench b = {.c = c};
         float *x = tensor(&b, TSR_F32, 3, dim);
         int32_t *y = tensor(&b, TSR_I32, 3, dim);
@@ -78,7 +81,8 @@ TEST(sort_matches_selection) {
         int64_t count = lib_product(3, dim), n = dim[axis], inner = lib_product(2 - axis, dim + axis + 1);
         for (int64_t i = 0; i < count; i++) {
             int64_t kind = test_int(0, 20);
-            x[i] = kind == 0 ? (float)NAN : kind == 1 ? -(float)NAN : kind == 2 ? -0.0f : kind == 3 ? (float)INFINITY : (float)test_int(-5, 5);
+            x[i] = kind == 0 ? (float)NAN : kind == 1 ? -(float)NAN : kind == 2 ? -0.0f : kind == 3 ? (float)INFINITY
+                : (float)test_int(-5, 5);
             y[i] = (int32_t)test_int(-3, 3);
         }
         CHECK_EQ(run_bench(&b, "sort", 4, (int64_t[]){axis, keys, descending, 0}), TSR_OK);
@@ -91,7 +95,8 @@ TEST(sort_matches_selection) {
                     if (used[j]) continue;
                     if (best < 0) { best = j; continue; }
                     int o = order_of(x[base + j * inner], x[base + best * inner]);
-                    if (!o && keys == 2) o = (y[base + j * inner] > y[base + best * inner]) - (y[base + j * inner] < y[base + best * inner]);
+                    if (!o && keys == 2)
+                        o = (y[base + j * inner] > y[base + best * inner]) - (y[base + j * inner] < y[base + best * inner]);
                     if (descending ? o > 0 : o < 0) best = j;
                 }
                 used[best] = true;
@@ -118,7 +123,8 @@ TEST(sort_total_order) {
 
 /* Long rows take the radix and the chunked path; every dtype has its key. */
 TEST(sort_long_rows_of_every_dtype) {
-    static const tsr_dtype dtypes[] = {TSR_F64, TSR_F32, TSR_F16, TSR_BF16, TSR_F8E5M2, TSR_I64, TSR_I32, TSR_I16, TSR_I8, TSR_U64, TSR_U32,
+    static const tsr_dtype dtypes[] = {TSR_F64, TSR_F32, TSR_F16, TSR_BF16, TSR_F8E5M2, TSR_I64, TSR_I32, TSR_I16,
+        TSR_I8, TSR_U64, TSR_U32,
                                        TSR_U16, TSR_U8};
     tsr_ctx *c = ctx = test_ctx();
     for (size_t d = 0; d < sizeof dtypes / sizeof *dtypes; d++)
@@ -127,7 +133,8 @@ TEST(sort_long_rows_of_every_dtype) {
             test_case("%s[%d]", tsr_dtype_name(dtypes[d]), (int)n);
             struct bench b = {.c = c};
             int bytes = tsr_dtype_of(dtypes[d])->bytes;
-            bool is_float = tsr_dtype_of(dtypes[d])->kind == TSR_KIND_FLOAT, is_signed = tsr_dtype_of(dtypes[d])->kind != TSR_KIND_UINT;
+            bool is_float = tsr_dtype_of(dtypes[d])->kind == TSR_KIND_FLOAT;
+            bool is_signed = tsr_dtype_of(dtypes[d])->kind != TSR_KIND_UINT;
             uint8_t *x = tensor(&b, dtypes[d], 1, &n);
             int32_t *at = tensor(&b, TSR_I32, 1, &n);
             tensor(&b, dtypes[d], 1, &n);
@@ -167,7 +174,8 @@ TEST(top_k_is_the_front_of_a_sort) {
         int32_t *iota = tensor(&s, TSR_I32, 2, dim);
         float *sy = tensor(&s, TSR_F32, 2, dim);
         int32_t *perm = tensor(&s, TSR_I32, 2, dim);
-        for (int64_t i = 0; i < dim[0] * dim[1]; i++) sx[i] = x[i] = test_int(0, 30) ? (float)test_int(-9, 9) : (float)NAN, iota[i] = (int32_t)(i % dim[1]);
+        for (int64_t i = 0; i < dim[0] * dim[1]; i++)
+            sx[i] = x[i] = test_int(0, 30) ? (float)test_int(-9, 9) : (float)NAN, iota[i] = (int32_t)(i % dim[1]);
         CHECK_EQ(run_bench(&b, "top_k", 1, &k), TSR_OK);
         CHECK_EQ(run_bench(&s, "sort", 4, (int64_t[]){1, 1, 1, 0}), TSR_OK);
         for (int64_t r = 0; r < dim[0]; r++) {
@@ -189,7 +197,7 @@ TEST(packed_integers_sort) {
     release(&b);
 }
 
-/* ---- fft ------------------------------------------------------------------------------------------------------------ */
+/* ---- fft --------------------------------------------------------------------------------------------------------- */
 
 /* One axis by its definition. */
 static void direct(int64_t outer, int64_t n, int64_t inner, double sign, double complex *x) {
@@ -198,7 +206,8 @@ static void direct(int64_t outer, int64_t n, int64_t inner, double sign, double 
         double complex *p = x + o / inner * n * inner + o % inner;
         for (int64_t k = 0; k < n; k++) {
             line[k] = 0;
-            for (int64_t j = 0; j < n; j++) line[k] += p[j * inner] * cexp(sign * I * 6.283185307179586476925 * (double)(j * k % n) / (double)n);
+            for (int64_t j = 0; j < n; j++)
+                line[k] += p[j * inner] * cexp(sign * I * 6.283185307179586476925 * (double)(j * k % n) / (double)n);
         }
         for (int64_t k = 0; k < n; k++) p[k * inner] = sign > 0 ? line[k] / (double)n : line[k];
     }
@@ -230,7 +239,8 @@ static void check_fft(tsr_ctx *c, enum lib_fft how, bool wide, int rank, const i
         memcpy(spectrum, want, 0);
         double complex *t = mem_alloc(c, bytes);
         memcpy(t, want, (size_t)count * sizeof *t);
-        for (int a = 0; a < rank; a++) direct(lib_product(a + 1, full), length[a], lib_product(rank - a - 1, full + a + 2), -1, t);
+        for (int a = 0; a < rank; a++)
+            direct(lib_product(a + 1, full), length[a], lib_product(rank - a - 1, full + a + 2), -1, t);
         for (int64_t i = 0; i < nin; i++) {
             double complex v = t[i / half[rank] * full[rank] + i % half[rank]];
             lib_store_f64(b.t[0].dtype, b.t[0].p, i, 1, (double[]){creal(v), cimag(v)});
@@ -242,7 +252,8 @@ static void check_fft(tsr_ctx *c, enum lib_fft how, bool wide, int rank, const i
     CHECK_EQ(run_bench(&b, "fft", 2 + rank, ints), TSR_OK);
     if (how != LIB_IRFFT)
         for (int a = 0; a < rank; a++)
-            direct(lib_product(a + 1, full), length[a], lib_product(rank - a - 1, full + a + 2), how == LIB_IFFT ? 1 : -1, want);
+            direct(lib_product(a + 1, full), length[a], lib_product(rank - a - 1, full + a + 2), how == LIB_IFFT ? 1
+                   : -1, want);
     double worst = 0, scale = 1e-30;
     for (int64_t i = 0; i < nout; i++) {
         double v[2] = {0, 0};
@@ -258,7 +269,8 @@ static void check_fft(tsr_ctx *c, enum lib_fft how, bool wide, int rank, const i
 }
 
 TEST(fft_matches_the_direct_sum) {
-    static const int64_t lengths[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 15, 16, 21, 30, 31, 32, 35, 37, 47, 64, 74, 97, 120, 127, 128, 210, 243, 251, 256, 262};
+    static const int64_t lengths[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 15, 16, 21, 30, 31, 32, 35, 37, 47, 64, 74,
+        97, 120, 127, 128, 210, 243, 251, 256, 262};
     static const char *const name[] = {"fft", "ifft", "rfft", "irfft"};
     tsr_ctx *c = ctx = test_ctx();
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
@@ -275,7 +287,7 @@ TEST(fft_matches_the_direct_sum) {
     }
 }
 
-/* ---- factorizations -------------------------------------------------------------------------------------------------- */
+/* ---- factorizations ---------------------------------------------------------------------------------------------- */
 
 struct matrix { int64_t r, c; double complex *p; };
 
@@ -299,7 +311,8 @@ static struct matrix product(const struct matrix *a, bool ah, const struct matri
     for (int64_t i = 0; i < m.r; i++)
         for (int64_t j = 0; j < m.c; j++)
             for (int64_t k = 0; k < n; k++)
-                m.p[i * m.c + j] += (ah ? conj(a->p[k * a->c + i]) : a->p[i * a->c + k]) * (bh ? conj(b->p[j * b->c + k]) : b->p[k * b->c + j]);
+                m.p[i * m.c + j] += (ah ? conj(a->p[k * a->c + i]) : a->p[i * a->c + k]) * (bh
+                    ? conj(b->p[j * b->c + k]) : b->p[k * b->c + j]);
     return m;
 }
 
@@ -325,7 +338,8 @@ static const tsr_dtype linear_dtype[4] = {TSR_F32, TSR_F64, TSR_C64, TSR_C128};
 static double tolerance(tsr_dtype t) { return t == TSR_F32 || t == TSR_C64 ? 3e-6 : 1e-13; }
 
 static void fill_normal(const struct lib_tensor *t) {
-    for (int64_t i = 0; i < lib_count(t); i++) lib_store_f64(t->dtype, t->p, i, 1, (double[]){test_normal(), test_normal()});
+    for (int64_t i = 0; i < lib_count(t); i++)
+        lib_store_f64(t->dtype, t->p, i, 1, (double[]){test_normal(), test_normal()});
 }
 
 TEST(qr_gives_the_matrix_back) {
@@ -336,15 +350,18 @@ TEST(qr_gives_the_matrix_back) {
         if (round > 150) m = 90, n = 70, k = 70;
         test_case("%s (2, %d, %d)", tsr_dtype_name(t), (int)m, (int)n);
         struct bench b = {.c = c};
-        tensor(&b, t, 3, (int64_t[]){2, m, n}), tensor(&b, t, 3, (int64_t[]){2, m, k}), tensor(&b, t, 3, (int64_t[]){2, k, n});
+        tensor(&b, t, 3, (int64_t[]){2, m, n}), tensor(&b, t, 3, (int64_t[]){2, m, k}),
+            tensor(&b, t, 3, (int64_t[]){2, k, n});
         fill_normal(&b.t[0]);
         CHECK_EQ(run_bench(&b, "qr", 0, NULL), TSR_OK);
         for (int i = 0; i < 2; i++) {
-            struct matrix a = load(&b.t[0], i), q = load(&b.t[1], i), r = load(&b.t[2], i), qr = product(&q, false, &r, false), qq = product(&q, true, &q, false);
+            struct matrix a = load(&b.t[0], i), q = load(&b.t[1], i), r = load(&b.t[2], i),
+                qr = product(&q, false, &r, false), qq = product(&q, true, &q, false);
             CHECK(distance(&qr, &a) <= tolerance(t) * 10);
             CHECK(identity_error(&qq) <= tolerance(t) * 10);
             for (int64_t j = 0; j < k * n; j++) CHECK(j / n <= j % n || r.p[j] == 0);
-            if (m && n && !(creal(r.p[0]) == 0)) CHECK(m == 1 || signbit(creal(r.p[0])) != signbit(creal(a.p[0]))); /* LAPACK's sign */
+            if (m && n && !(creal(r.p[0]) == 0))
+                CHECK(m == 1 || signbit(creal(r.p[0])) != signbit(creal(a.p[0]))); /* LAPACK's sign */
             drop(&a), drop(&q), drop(&r), drop(&qr), drop(&qq);
         }
         release(&b);
@@ -365,7 +382,8 @@ TEST(cholesky_gives_the_matrix_back) {
             for (int64_t j = 0; j < n * n; j++) {
                 if (j / n == j % n) a.p[j] += (double)n;
                 bool other = lower ? j % n > j / n : j % n < j / n; /* the other triangle must not be read */
-                lib_store_f64(t, b.t[0].p, i * n * n + j, 1, other ? (double[]){NAN, NAN} : (double[]){creal(a.p[j]), cimag(a.p[j])});
+                lib_store_f64(t, b.t[0].p, i * n * n + j, 1, other ? (double[]){NAN, NAN}
+                              : (double[]){creal(a.p[j]), cimag(a.p[j])});
             }
             drop(&x), drop(&a);
         }
@@ -402,7 +420,8 @@ TEST(triangular_solve_solves) {
         if (ints[3] == 3) continue;
         tsr_dtype t = linear_dtype[round >> 5 & 3];
         int64_t n = test_int(0, 9), w = round % 5 == 4 ? 70 : test_int(0, 5);
-        test_case("%s n %d w %d left %d lower %d unit %d op %d", tsr_dtype_name(t), (int)n, (int)w, (int)ints[0], (int)ints[1], (int)ints[2], (int)ints[3]);
+        test_case("%s n %d w %d left %d lower %d unit %d op %d", tsr_dtype_name(t), (int)n, (int)w, (int)ints[0],
+                  (int)ints[1], (int)ints[2], (int)ints[3]);
         struct bench b = {.c = c};
         int64_t side[3] = {2, ints[0] ? n : w, ints[0] ? w : n};
         tensor(&b, t, 3, (int64_t[]){2, n, n}), tensor(&b, t, 3, side), tensor(&b, t, 3, side);
@@ -439,9 +458,11 @@ TEST(svd_gives_the_matrix_back) {
         int64_t k = m < n ? m : n;
         test_case("%s (2, %d, %d)%s", tsr_dtype_name(t), (int)m, (int)n, rank_one ? " of rank one" : "");
         struct bench b = {.c = c};
-        tensor(&b, t, 3, (int64_t[]){2, m, n}), tensor(&b, t, 3, (int64_t[]){2, m, k}), tensor(&b, t, 2, (int64_t[]){2, k}), tensor(&b, t, 3, (int64_t[]){2, k, n});
+        tensor(&b, t, 3, (int64_t[]){2, m, n}), tensor(&b, t, 3, (int64_t[]){2, m, k}),
+            tensor(&b, t, 2, (int64_t[]){2, k}), tensor(&b, t, 3, (int64_t[]){2, k, n});
         fill_normal(&b.t[0]);
-        for (int64_t i = 0; rank_one && i < 2 * m * n; i++) lib_store_f64(t, b.t[0].p, i, 1, (double[]){(double)(i / n % m + 1) * (double)(i % n - 3)});
+        for (int64_t i = 0; rank_one && i < 2 * m * n; i++)
+            lib_store_f64(t, b.t[0].p, i, 1, (double[]){(double)(i / n % m + 1) * (double)(i % n - 3)});
         CHECK_EQ(run_bench(&b, "svd", 0, NULL), TSR_OK);
         for (int i = 0; i < 2; i++) {
             struct matrix a = load(&b.t[0], i), u = load(&b.t[1], i), vt = load(&b.t[3], i);
@@ -471,10 +492,12 @@ TEST(eigh_gives_the_matrix_back) {
         int64_t n = round > 151 ? 60 : test_int(0, 12), special = test_int(0, 4);
         test_case("%s (2, %d, %d) %d", tsr_dtype_name(t), (int)n, (int)n, (int)special);
         struct bench b = {.c = c};
-        tensor(&b, t, 3, (int64_t[]){2, n, n}), tensor(&b, t == TSR_C64 ? TSR_F32 : t == TSR_C128 ? TSR_F64 : t, 2, (int64_t[]){2, n}), tensor(&b, t, 3, (int64_t[]){2, n, n});
+        tensor(&b, t, 3, (int64_t[]){2, n, n}), tensor(&b, t == TSR_C64 ? TSR_F32 : t == TSR_C128 ? TSR_F64 : t, 2,
+                                                       (int64_t[]){2, n}), tensor(&b, t, 3, (int64_t[]){2, n, n});
         fill_normal(&b.t[0]);
         if (special == 0) /* many equal eigenvalues */
-            for (int64_t j = 0; j < 2 * n * n; j++) lib_store_f64(t, b.t[0].p, j, 1, (double[]){j / n % n == j % n ? 2 : 0, 0});
+            for (int64_t j = 0; j < 2 * n * n; j++)
+                lib_store_f64(t, b.t[0].p, j, 1, (double[]){j / n % n == j % n ? 2 : 0, 0});
         CHECK_EQ(run_bench(&b, "eigh", 0, NULL), TSR_OK);
         for (int i = 0; i < 2; i++) {
             struct matrix a = load(&b.t[0], i), v = load(&b.t[2], i), vv = product(&v, true, &v, false);

@@ -1,23 +1,24 @@
-/* lib.h: the library kernels of the CPU: what is no tile program (sorting, transforms,
- * factorizations, general index work).
+/* lib.h: the library kernels of the CPU: what is no tile program (sorting, transforms, factorizations, general index work).
  *
- * A kernel is a name and a function over buffers and sizes (struct lib_call of device.h: operands first, then
- * results, all dense row-major, dims at run time). It knows no nodes: an op's attributes arrive as plain integers,
- * laid out as this page says. Results depend on the operands alone, never on the number of threads. No kernel
- * writes an operand; a result may share memory with an operand only where this page says so. i4/u4 operands are
- * unpacked around a kernel, so kernels see i8/u8.
+ * A kernel is a name and a function over buffers and sizes (struct lib_call of device.h: operands first, then results,
+ * all dense row-major, dims at run time). It knows no nodes: an op's attributes arrive as plain integers, laid out as
+ * this page says. Results depend on the operands alone, never on the number of threads. No kernel writes an operand; a
+ * result may share memory with an operand only where this page says so. i4/u4 operands are unpacked around a kernel, so
+ * kernels see i8/u8.
  *
- *   name               operands -> results       ints sort               n x -> n y                axis, keys,
- *   descending, total. Always stable. top_k              x -> values, i32 index    k. Last axis; order of sort,
- *   descending. rng_bits           state -> state, bits      enum lib_rng. Batch: leading axes of state beyond its
- *   last. fft                x -> y                    enum lib_fft, n, length[n] cholesky           a -> l
- *   lower triangular_solve   a, b -> x                 left, lower, unit, enum lib_solve qr                 a -> q, r
- *   svd                a -> u, s, vt eigh               a -> w, v gather             x, index -> y
- *   index_vector_axis, n_offset, n_collapsed, n_operand_batching, n_index_batching,
- *                                                n_map, the five lists in that order, slice_sizes[rank of x]
- *   scatter            x, index, update -> y     enum lib_scatter_how, then as gather without
- *   slice_sizes. y may be x's memory. select_and_scatter x, src -> y               1 for min, 0 for max,
- *   window[r], stride[r], pad_low[r], pad_high[r]
+ *   sort                n x -> n y                 axis, keys, descending, total. Always stable.
+ *   top_k               x -> values, i32 index     k. Last axis; order of sort, descending.
+ *   rng_bits            state -> state, bits       enum lib_rng. Batch: leading axes of state beyond its last.
+ *   fft                 x -> y                     enum lib_fft, n, length[n]
+ *   cholesky            a -> l                     lower
+ *   triangular_solve    a, b -> x                  left, lower, unit, enum lib_solve
+ *   qr                  a -> q, r                  none
+ *   svd                 a -> u, s, vt              none
+ *   eigh                a -> w, v                  none
+ *   gather              x, index -> y              index_vector_axis, n_offset, n_collapsed, n_operand_batching,
+ *                                                  n_index_batching, n_map, then the five lists in that order
+ *   scatter             x, index, update -> y      enum lib_scatter_how, then as gather. y may be x's memory.
+ *   select_and_scatter  x, src -> y                1 for min, 0 for max; window[r], stride[r], pad_low[r], pad_high[r]
  */
 #ifndef DEVICE_CPU_LIB_H
 #define DEVICE_CPU_LIB_H

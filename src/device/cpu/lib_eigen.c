@@ -17,7 +17,8 @@
 #include "device/cpu/lib.h"
 
 enum { SWEEPS_MAX = 60, PARALLEL_FROM = 1 << 14 };
-#define SAME_MAGNITUDE 0.999999 /* entries this near the greatest count as ties, so that rounding does not choose the sign */
+/* entries this near the greatest count as ties, so that rounding does not choose the sign */
+#define SAME_MAGNITUDE 0.999999
 
 /* ---- svd --------------------------------------------------------------------------------------------------------- */
 

@@ -7,9 +7,9 @@
  *
  * scatter is exact about order: updates that meet at one element apply in row-major order of the update tensor. Each
  * task owns a range of the result and walks all updates in order, touching only what it owns; so the number of tasks
- * does not matter. Where window axes come before point axes in the update tensor, and windows can overlap, points are
- * not walked in that order; then (scatter_ordered) the window is the outer loop as far as its axes come first. 16- and
- * 8-bit floats add up in f32 and are rounded once. */
+ * does not matter. Where a window axis stands before a point axis in the update tensor, points are not the outer loop
+ * of that order; then every element is taken by itself (scatter_ordered). 16- and 8-bit floats add up in f32 and are
+ * rounded once. */
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -23,16 +23,14 @@ struct axis { int64_t extent, xs, us; }; /* strides in x (scatter: the result) a
 struct index_dims {
     int vector_axis, n_offset, n_collapsed, n_operand_batching, n_index_batching, n_map;
     const int64_t *offset, *collapsed, *operand_batching, *index_batching, *map;
-    const int64_t *rest; /* what follows the lists */
 };
 
 static struct index_dims read_dims(const int64_t *p) {
-    struct index_dims d = {(int)p[0], (int)p[1], (int)p[2], (int)p[3], (int)p[4], (int)p[5], p + 6, 0, 0, 0, 0, 0};
+    struct index_dims d = {(int)p[0], (int)p[1], (int)p[2], (int)p[3], (int)p[4], (int)p[5], p + 6, 0, 0, 0, 0};
     d.collapsed = d.offset + d.n_offset;
     d.operand_batching = d.collapsed + d.n_collapsed;
     d.index_batching = d.operand_batching + d.n_operand_batching;
     d.map = d.index_batching + d.n_index_batching;
-    d.rest = d.map + d.n_map;
     return d;
 }
 
@@ -289,7 +287,8 @@ static void scatter_ordered(const struct owned *o) {
     strides_of(w->u, us);
     for (int64_t e = 0; e < n; e++) {
         int64_t point = 0, inside = 0;
-        for (int i = 0; i < w->n_point; i++) point = point * w->point[i].extent + e / w->point[i].us % w->point[i].extent;
+        for (int i = 0; i < w->n_point; i++)
+            point = point * w->point[i].extent + e / w->point[i].us % w->point[i].extent;
         for (int i = 0; i < w->n_window; i++) inside += e / w->window[i].us % w->window[i].extent * w->window[i].xs;
         if (locate(w, point, false, &x, &u)) scatter_run(o, (struct axis){1, 1, 1}, x + inside, e);
     }

@@ -4,13 +4,15 @@
  * How counters map to elements is not in the specification; this follows XLA, so that
  * the same state gives the same bits there.
  *   Threefry2x32, state u64[2] = (key, counter). The two 32-bit words of a key or counter are (low, high).
- *     64-bit results: element i (row-major) is the block of counter + i, words (low, high); the counter advances by their number.
+ *     64-bit results: element i (row-major) is the block of counter + i, words (low, high); the counter advances by
+ *     their number.
  *     32-bit results: the tensor is halved along its first even axis (none: the longest, rounded up), half h of place i
  *     being word h of the block of counter + i, i counting the halved tensor in row-major order; the counter advances
  *     by the halved tensor's size. 8 and 16 bits: the low bits of the 32-bit results.
  *   Philox4x32, state u64[3] = (key, counter low, counter high), or u64[2] = (key, counter)
  *   whose counter is (low = counter, high = key).
- *     32-bit results: element i is word i % 4 of the block of counter + i / 4; the 128-bit counter advances by ceil(n / 4).
+ *     32-bit results: element i is word i % 4 of the block of counter + i / 4; the 128-bit counter advances by
+ *     ceil(n / 4).
  *     64-bit results: element i is words (2 (i % 2), 2 (i % 2) + 1), low first, of block i / 2; advance ceil(n / 2).
  * The op also takes leading batch axes on the state: each state fills its own part of the result. */
 #include <string.h>

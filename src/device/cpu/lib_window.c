@@ -50,7 +50,9 @@ static int64_t window_offset(const struct pool_job *j, int n, const int64_t *at,
             do {                                                                                   \
                 int64_t o = window_offset(j, n, at, in);                                           \
                 if (o < 0) continue;                                                               \
-                if (best < 0 || (j->least ? x[o] < x[best] : x[o] > x[best]) || (x[o] != x[o] && x[best] == x[best])) best = o; \
+                bool nan = x[o] != x[o];                                                           \
+                if (best >= 0 && (nan ? x[best] != x[best] : !(j->least ? x[o] < x[best] : x[o] > x[best]))) continue; \
+                best = o;                                                                          \
             } while (next_index(n, j->window, in));                                                \
             if (best >= 0) y[best] = (T)((A)y[best] + (A)src[s]);                                  \
             s++;                                                                                   \
