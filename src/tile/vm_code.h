@@ -1,0 +1,156 @@
+/* vm_code.h: the inside of the tile VM, shared by its files.
+ *
+ * A frame is the state of one worker: a slot for each value and a block of memory for tile registers. The slot of a
+ * scalar holds its bytes; the slot of a tile holds a pointer, usually to its register, but a load may point it at the
+ * buffer itself, and a loop swaps the pointers of a carried value and its successor instead of copying.
+ *
+ * A step is a function with up to four operands and private data. It returns how many steps to go on (1: the next one;
+ * VM_STOP ends the instance). Operands: >= 0 a slot that points to a tile, < 0 (~slot) a scalar in the slot itself,
+ * VM_NONE nothing. */
+#ifndef TILE_VM_CODE_H
+#define TILE_VM_CODE_H
+
+#include <pthread.h>
+
+#include "tile/vm.h"
+#include "tile/vm_kernels.h"
+
+#define VM_NONE INT32_MIN
+#define VM_STOP INT32_MAX
+
+union vm_slot {
+    void *p;
+    int64_t i;
+    bool b;
+    unsigned char raw[16];
+} __attribute__((aligned(16)));
+
+/* A matrix that a dot reads where it lies: element (i, j) is p[i * stride[0] + j * stride[1]] (in elements) for
+ * lo[0] <= i < hi[0], lo[1] <= j < hi[1], and zero elsewhere. */
+struct vm_matrix {
+    const char *p;
+    int64_t stride[2];
+    int32_t lo[2], hi[2];
+};
+
+struct vm_job;
+struct vm_frame {
+    union vm_slot *slot;
+    char *memory;             /* tile registers, then scratch */
+    char *scratch;
+    struct vm_matrix *matrix; /* one for each load that a dot reads in place */
+    const struct vm_job *job;
+    struct vm_frame *next;    /* in the list of idle frames */
+    bool started;             /* the prologue has run in this launch */
+};
+
+struct vm_step;
+typedef int vm_step_fn(struct vm_frame *f, const struct vm_step *s);
+struct vm_step {
+    vm_step_fn *run;
+    const void *data;
+    int32_t dst, a, b, c;
+};
+
+/* Fresh contents of a slot: a register's place, or a constant. */
+struct vm_start {
+    int32_t slot;
+    bool is_register;
+    union vm_slot value; /* register: offset in i */
+};
+
+struct vm_code {
+    tsr_ctx *c;
+    tsr_tile *program;
+    enum cpu_isa isa;
+    bool check;
+    struct arena memory;                  /* steps' data */
+    VEC(struct vm_step) step;             /* prologue, NULL step, body, NULL step */
+    int32_t body;                         /* index of the body's first step */
+    size_t registers, scratch, frame_bytes; /* bytes */
+    int32_t slots, matrices;
+    VEC(struct vm_start) start;           /* what a fresh frame's slots hold */
+    pthread_mutex_t lock;                 /* guards idle */
+    struct vm_frame *idle;
+};
+
+/* One launch. */
+struct vm_job {
+    tsr_ctx *c;
+    const struct vm_code *code;
+    const union vm_arg *args;
+    int64_t grid[3], total, chunk;
+    struct vm_frame **frame; /* by worker */
+    atomic_bool failed;
+};
+
+static inline void *vm_at(const struct vm_frame *f, int32_t o) {
+    return o >= 0 ? f->slot[o].p : o == VM_NONE ? NULL : (void *)&f->slot[~o];
+}
+static inline int64_t vm_int(const struct vm_frame *f, int32_t o) { return f->slot[~o].i; }
+
+/* Bytes of an element in a register: 4-bit integers take a byte. */
+static inline size_t vm_size(tsr_dtype t) { return tsr_dtype_of(t)->kind == TSR_KIND_BLOCK ? 4
+    : (size_t)tsr_dtype_of(t)->bytes; }
+
+/* vm_run.c */
+struct vm_frame *vm_frame_new(tsr_ctx *c, const struct vm_code *k);
+void vm_frame_give(struct vm_code *k, struct vm_frame *f); /* to the idle ones */
+
+/* ---- vm_form.c: steps on tiles. Each maker allocates the data of a step and fills in run; false: no memory. ---- */
+bool vm_make_elem(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct tile_inst *in);
+bool vm_make_cast(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct tile_inst *in);
+bool vm_make_iota(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct tile_inst *in);
+bool vm_make_broadcast(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct tile_inst *in);
+bool vm_make_transpose(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct tile_inst *in);
+bool vm_make_copy(struct vm_code *k, struct vm_step *s, size_t bytes); /* dst from a; they may be one place */
+
+/* vm_reduce.c */
+bool vm_make_reduce(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct tile_inst *in);
+bool vm_make_argreduce(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct tile_inst *in);
+bool vm_make_scan(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct tile_inst *in);
+
+/* vm_memory.c. alias: the result's slot may point into the buffer. matrix >= 0: a dot reads the block in place. */
+bool vm_make_load(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct tile_inst *in, bool alias,
+    int matrix,
+                  size_t offset);
+bool vm_make_store(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct tile_inst *in);
+bool vm_make_gather(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct tile_inst *in);
+
+/* vm_dot.c. matrix[i] >= 0: operand i is read in place. */
+bool vm_make_dot(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct tile_inst *in,
+    const int matrix[2]);
+
+/* Helpers on memory, element size in bytes. */
+void vm_fill(void *dst, size_t n, size_t size, const void *element);
+void vm_move2(char *dst, int64_t dst_row, int64_t dst_col, const char *src, int64_t src_row, int64_t src_col,
+    size_t rows, size_t cols,
+              size_t size); /* dst(i, j) = src(i, j), strides in bytes; blocked so that neither side thrashes */
+
+/* Views of a shape whose axes are merged where all operands run on: n elements in the inner run, then outer axes.
+ * A stride of 0 repeats. Operand 0 is the result. Strides in elements. */
+#define VM_WALK_OPERANDS 4
+struct vm_walk {
+    int64_t n, inner[VM_WALK_OPERANDS];
+    int outer; /* axes, outermost first */
+    int64_t extent[TSR_TILE_MAX_RANK], stride[VM_WALK_OPERANDS][TSR_TILE_MAX_RANK], turns;
+};
+void vm_walk_init(struct vm_walk *w, int rank, const int32_t *extent, int operands,
+                  const int64_t stride[VM_WALK_OPERANDS][TSR_TILE_MAX_RANK]);
+/* Row-major strides of a repeated to the shape of the result: 0 where it is repeated. */
+void vm_strides(const struct tile_type *a, int rank, const int32_t *extent, int64_t stride[TSR_TILE_MAX_RANK]);
+/* Steps the offsets of a walk to the next run; at: counters, zeroed before the first run. */
+static inline void vm_walk_next(const struct vm_walk *w, int64_t at[TSR_TILE_MAX_RANK], int64_t off[VM_WALK_OPERANDS],
+    int operands) {
+    for (int x = w->outer - 1; x >= 0; x--) {
+        for (int k = 0; k < operands; k++) off[k] += w->stride[k][x];
+        if (++at[x] < w->extent[x]) return;
+        for (int k = 0; k < operands; k++) off[k] -= w->stride[k][x] * w->extent[x];
+        at[x] = 0;
+    }
+}
+static inline void vm_need_scratch(struct vm_code *k, size_t bytes) {
+    if (bytes > k->scratch) k->scratch = bytes;
+}
+
+#endif
