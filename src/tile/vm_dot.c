@@ -45,7 +45,9 @@ bool vm_make_dot(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const 
 
 /* ---- the levels ---- */
 
-#define DECLARE(level) vm_dot_fn *vm_dot_find_##level(tsr_dtype acc);
+#define DECLARE(level)                             \
+    vm_dot_fn *vm_dot_find_##level(tsr_dtype acc); \
+    double vm_peak_##level(int64_t turns, float *out);
 DECLARE(generic)
 DECLARE(avx2)
 DECLARE(avx512)
@@ -59,6 +61,17 @@ vm_dot_fn *vm_dot_find(enum cpu_isa isa, tsr_dtype acc) {
 #endif
     };
     return find[isa < TSR_ISA_LEVELS ? isa : TSR_ISA_LEVELS - 1](acc);
+}
+
+double vm_peak_run(enum cpu_isa isa, int64_t turns, float *out) {
+    static double (*const run[])(int64_t, float *) = {
+        vm_peak_generic,
+#if TSR_ISA_LEVELS > 1
+        vm_peak_avx2,
+        vm_peak_avx512,
+#endif
+    };
+    return run[isa < TSR_ISA_LEVELS ? isa : TSR_ISA_LEVELS - 1](turns, out);
 }
 
 /* Packed rows of a; packed columns of b and the room to turn them; one micro tile each of acc and out. */

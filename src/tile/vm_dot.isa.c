@@ -115,47 +115,49 @@ static void pack(const struct source *s, int64_t i0, int64_t j0, int64_t rows, i
 
 /* out(i, j) for i < R and one panel of 2 vectors: b is packed (k, 2 vectors), a has pitch VM_DOT_PITCH. The sums start
  * from 0 or from out; the last block adds acc. pitch: of acc and out. */
-#define MICRO(NAME, T, V, FMA, R)                                                                                                \
-    static void micro_##NAME##_##R(int64_t kc, const T *a, const T *b, const T *acc, T *out, int64_t pitch, bool first, bool last) { \
-        enum { W = VECTOR / (int)sizeof(T) };                                                                                    \
-        V c[R][2];                                                                                                               \
-        for (int i = 0; i < R; i++)                                                                                              \
-            for (int v = 0; v < 2; v++) {                                                                                        \
-                c[i][v] = (V){0};                                                                                                \
-                if (!first) c[i][v] = *(const V *)(out + i * pitch + v * W);                                                     \
-            }                                                                                                                    \
-        for (int64_t k = 0; k < kc; k++) {                                                                                       \
-            V b0 = *(const V *)(b + k * 2 * W), b1 = *(const V *)(b + k * 2 * W + W);                                            \
-            for (int i = 0; i < R; i++) {                                                                                        \
-                V x = a[i * VM_DOT_PITCH + k] - (V){0};                                                                          \
-                c[i][0] = FMA(x, b0, c[i][0]);                                                                                   \
-                c[i][1] = FMA(x, b1, c[i][1]);                                                                                   \
-            }                                                                                                                    \
-        }                                                                                                                        \
-        for (int i = 0; i < R; i++)                                                                                              \
-            for (int v = 0; v < 2; v++) {                                                                                        \
-                V *o = (V *)(out + i * pitch + v * W);                                                                           \
-                if (last) c[i][v] = *(const V *)(acc + i * pitch + v * W) + c[i][v];                                             \
-                *o = c[i][v];                                                                                                    \
-            }                                                                                                                    \
+#define MICRO(NAME, T, V, FMA, R)                                                                           \
+    static void micro_##NAME##_##R(int64_t kc, const T *a, const T *b, const T *acc, T *out, int64_t pitch, \
+                                   bool first, bool last) {                                                 \
+        enum { W = VECTOR / (int)sizeof(T) };                                                               \
+        V c[R][2];                                                                                          \
+        for (int i = 0; i < R; i++)                                                                         \
+            for (int v = 0; v < 2; v++) {                                                                   \
+                c[i][v] = (V){0};                                                                           \
+                if (!first) c[i][v] = *(const V *)(out + i * pitch + v * W);                                \
+            }                                                                                               \
+        for (int64_t k = 0; k < kc; k++) {                                                                  \
+            V b0 = *(const V *)(b + k * 2 * W), b1 = *(const V *)(b + k * 2 * W + W);                       \
+            for (int i = 0; i < R; i++) {                                                                   \
+                V x = a[i * VM_DOT_PITCH + k] - (V){0};                                                     \
+                c[i][0] = FMA(x, b0, c[i][0]);                                                              \
+                c[i][1] = FMA(x, b1, c[i][1]);                                                              \
+            }                                                                                               \
+        }                                                                                                   \
+        for (int i = 0; i < R; i++)                                                                         \
+            for (int v = 0; v < 2; v++) {                                                                   \
+                V *o = (V *)(out + i * pitch + v * W);                                                      \
+                if (last) c[i][v] = *(const V *)(acc + i * pitch + v * W) + c[i][v];                        \
+                *o = c[i][v];                                                                               \
+            }                                                                                               \
     }
 
 /* The textbook complex product: two products and one sum a part, each rounded; then the sum. */
-#define MICRO_COMPLEX(NAME, T, V, FMA, R)                                                                                        \
-    static void micro_##NAME##_##R(int64_t kc, const T *a, const T *b, const T *acc, T *out, int64_t pitch, bool first, bool last) { \
-        enum { W = VECTOR / (int)sizeof(T) };                                                                                    \
-        for (int i = 0; i < R; i++)                                                                                              \
-            for (int j = 0; j < 2 * W; j++) {                                                                                    \
-                T s = {0, 0};                                                                                                    \
-                if (!first) s = out[i * pitch + j];                                                                              \
-                for (int64_t k = 0; k < kc; k++) {                                                                               \
-                    T x = a[i * VM_DOT_PITCH + k], y = b[k * 2 * W + j];                                                         \
-                    s.re += x.re * y.re - x.im * y.im;                                                                           \
-                    s.im += x.re * y.im + x.im * y.re;                                                                           \
-                }                                                                                                                \
-                if (last) s.re = acc[i * pitch + j].re + s.re, s.im = acc[i * pitch + j].im + s.im;                              \
-                out[i * pitch + j] = s;                                                                                          \
-            }                                                                                                                    \
+#define MICRO_COMPLEX(NAME, T, V, FMA, R)                                                                   \
+    static void micro_##NAME##_##R(int64_t kc, const T *a, const T *b, const T *acc, T *out, int64_t pitch, \
+                                   bool first, bool last) {                                                 \
+        enum { W = VECTOR / (int)sizeof(T) };                                                               \
+        for (int i = 0; i < R; i++)                                                                         \
+            for (int j = 0; j < 2 * W; j++) {                                                               \
+                T s = {0, 0};                                                                               \
+                if (!first) s = out[i * pitch + j];                                                         \
+                for (int64_t k = 0; k < kc; k++) {                                                          \
+                    T x = a[i * VM_DOT_PITCH + k], y = b[k * 2 * W + j];                                    \
+                    s.re += x.re * y.re - x.im * y.im;                                                      \
+                    s.im += x.re * y.im + x.im * y.re;                                                      \
+                }                                                                                           \
+                if (last) s.re = acc[i * pitch + j].re + s.re, s.im = acc[i * pitch + j].im + s.im;         \
+                out[i * pitch + j] = s;                                                                     \
+            }                                                                                               \
     }
 
 typedef struct { float re, im; } cf32;
@@ -171,38 +173,39 @@ struct blocking {
     char *a, *b, *room, *edge; /* packed a, packed panel of b, room to turn, a micro tile of acc and one of out */
 };
 
-#define KERNELS(NAME, T, V, FMA, KIND)                                                                                           \
-    KIND(NAME, T, V, FMA, 1)                                                                                                     \
-    KIND(NAME, T, V, FMA, 2)                                                                                                     \
-    KIND(NAME, T, V, FMA, 4)                                                                                                     \
-    KIND(NAME, T, V, FMA, 6)                                                                                                     \
-    KIND(NAME, T, V, FMA, 8)                                                                                                     \
-    typedef void micro_fn_##NAME(int64_t, const T *, const T *, const T *, T *, int64_t, bool, bool);                            \
-    static void panel_##NAME(const struct blocking *x, int64_t n0, int64_t cols) {                                               \
-        enum { N = 2 * VECTOR / (int)sizeof(T) };                                                                                \
-        static micro_fn_##NAME *const micro[9] = {NULL, micro_##NAME##_1, micro_##NAME##_2, NULL, micro_##NAME##_4,              \
-                                                  NULL, micro_##NAME##_6, NULL, micro_##NAME##_8};                               \
-        const struct vm_gemm *g = x->g;                                                                                          \
-        T *acc_edge = (T *)(void *)x->edge, *out_edge = acc_edge + 16 * VM_DOT_COLS;                                             \
-        for (int64_t i = 0, r; i < x->rows; i += r) {                                                                            \
-            for (r = ROWS; r > x->rows - i;) r = r > 4 ? 4 : r / 2;                                                              \
-            const T *a = (const T *)(const void *)x->a + i * VM_DOT_PITCH, *b = (const T *)(const void *)x->b;                   \
-            const T *acc = (const T *)g->acc + (x->m0 + i) * g->n + n0;                                                          \
-            T *out = (T *)g->out + (x->m0 + i) * g->n + n0;                                                                      \
-            if (cols == N) {                                                                                                     \
-                micro[r](x->kc, a, b, acc, out, g->n, x->first, x->last);                                                        \
-                continue;                                                                                                        \
-            }                                                                                                                    \
-            for (int64_t e = 0; e < r; e++) {                                                                                    \
-                memcpy(acc_edge + e * N, acc + e * g->n, (size_t)cols * sizeof(T));                                              \
-                if (!x->first) memcpy(out_edge + e * N, out + e * g->n, (size_t)cols * sizeof(T));                               \
-            }                                                                                                                    \
-            micro[r](x->kc, a, b, acc_edge, out_edge, N, x->first, x->last);                                                     \
-            for (int64_t e = 0; e < r; e++) memcpy(out + e * g->n, out_edge + e * N, (size_t)cols * sizeof(T));                  \
-        }                                                                                                                        \
-    }                                                                                                                            \
-    static void dot_##NAME(const struct vm_gemm *g) { product(g, sizeof(T), 2 * VECTOR / (int64_t)sizeof(T),
-        panel_##NAME); }
+#define KERNELS(NAME, T, V, FMA, KIND)                                                                              \
+    KIND(NAME, T, V, FMA, 1)                                                                                        \
+    KIND(NAME, T, V, FMA, 2)                                                                                        \
+    KIND(NAME, T, V, FMA, 4)                                                                                        \
+    KIND(NAME, T, V, FMA, 6)                                                                                        \
+    KIND(NAME, T, V, FMA, 8)                                                                                        \
+    typedef void micro_fn_##NAME(int64_t, const T *, const T *, const T *, T *, int64_t, bool, bool);               \
+    static void panel_##NAME(const struct blocking *x, int64_t n0, int64_t cols) {                                  \
+        enum { N = 2 * VECTOR / (int)sizeof(T) };                                                                   \
+        static micro_fn_##NAME *const micro[9] = {NULL, micro_##NAME##_1, micro_##NAME##_2, NULL, micro_##NAME##_4, \
+                                                  NULL, micro_##NAME##_6, NULL, micro_##NAME##_8};                  \
+        const struct vm_gemm *g = x->g;                                                                             \
+        T *acc_edge = (T *)(void *)x->edge, *out_edge = acc_edge + 16 * VM_DOT_COLS;                                \
+        for (int64_t i = 0, r; i < x->rows; i += r) {                                                               \
+            for (r = ROWS; r > x->rows - i;) r = r > 4 ? 4 : r / 2;                                                 \
+            const T *a = (const T *)(const void *)x->a + i * VM_DOT_PITCH, *b = (const T *)(const void *)x->b;      \
+            const T *acc = (const T *)g->acc + (x->m0 + i) * g->n + n0;                                             \
+            T *out = (T *)g->out + (x->m0 + i) * g->n + n0;                                                         \
+            if (cols == N) {                                                                                        \
+                micro[r](x->kc, a, b, acc, out, g->n, x->first, x->last);                                           \
+                continue;                                                                                           \
+            }                                                                                                       \
+            for (int64_t e = 0; e < r; e++) {                                                                       \
+                memcpy(acc_edge + e * N, acc + e * g->n, (size_t)cols * sizeof(T));                                 \
+                if (!x->first) memcpy(out_edge + e * N, out + e * g->n, (size_t)cols * sizeof(T));                  \
+            }                                                                                                       \
+            micro[r](x->kc, a, b, acc_edge, out_edge, N, x->first, x->last);                                        \
+            for (int64_t e = 0; e < r; e++) memcpy(out + e * g->n, out_edge + e * N, (size_t)cols * sizeof(T));     \
+        }                                                                                                           \
+    }                                                                                                               \
+    static void dot_##NAME(const struct vm_gemm *g) {                                                               \
+        product(g, sizeof(T), 2 * VECTOR / (int64_t)sizeof(T), panel_##NAME);                                       \
+    }
 
 typedef void panel_fn(const struct blocking *x, int64_t n0, int64_t cols);
 

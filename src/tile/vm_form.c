@@ -118,11 +118,11 @@ static int run_elem_written(struct vm_frame *f, const struct vm_step *s) {
 }
 
 /* Index arithmetic: the scalars that every program is full of. */
-#define SCALAR_I64(name, expr)                                                     \
-    static int name(struct vm_frame *f, const struct vm_step *s) {                 \
-        uint64_t a = (uint64_t)f->slot[~s->a].i, b = (uint64_t)f->slot[~s->b].i;   \
-        f->slot[~s->dst].i = (int64_t)(expr);                                      \
-        return 1;                                                                  \
+#define SCALAR_I64(name, expr)                                                   \
+    static int name(struct vm_frame *f, const struct vm_step *s) {               \
+        uint64_t a = (uint64_t)f->slot[~s->a].i, b = (uint64_t)f->slot[~s->b].i; \
+        f->slot[~s->dst].i = (int64_t)(expr);                                    \
+        return 1;                                                                \
     }
 SCALAR_I64(index_add, a + b)
 SCALAR_I64(index_sub, a - b)
@@ -239,7 +239,8 @@ bool vm_make_iota(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const
     struct iota *x = arena_alloc(&k->memory, sizeof *x);
     if (!x) return false;
     (void)p;
-    *x = (struct iota){.convert = vm_cast_find(k->isa, TSR_I64, in->dtype), .outer = 1, .n = in->extent[in->axis], .inner = 1};
+    *x = (struct iota){.convert = vm_cast_find(k->isa, TSR_I64, in->dtype), .outer = 1, .inner = 1};
+    x->n = in->extent[in->axis];
     for (int i = 0; i < in->axis; i++) x->outer *= in->extent[i];
     for (int i = in->axis + 1; i < in->rank; i++) x->inner *= in->extent[i];
     x->size = vm_size(in->dtype);
@@ -299,12 +300,12 @@ void vm_fill(void *dst, size_t n, size_t size, const void *element) {
 
 /* ---- transpose ---- */
 
-#define MOVE(T)                                                                                       \
-    for (size_t i = 0; i < rows; i++)                                                                 \
-        for (size_t j = 0; j < cols; j++) {                                                           \
-            T t;                                                                                      \
-            memcpy(&t, src + (int64_t)i * src_row + (int64_t)j * src_col, sizeof t);                  \
-            memcpy(dst + (int64_t)i * dst_row + (int64_t)j * dst_col, &t, sizeof t);                  \
+#define MOVE(T)                                                                      \
+    for (size_t i = 0; i < rows; i++)                                                \
+        for (size_t j = 0; j < cols; j++) {                                          \
+            T t;                                                                     \
+            memcpy(&t, src + (int64_t)i * src_row + (int64_t)j * src_col, sizeof t); \
+            memcpy(dst + (int64_t)i * dst_row + (int64_t)j * dst_col, &t, sizeof t); \
         }
 
 static void move_block(char *dst, int64_t dst_row, int64_t dst_col, const char *src, int64_t src_row, int64_t src_col,

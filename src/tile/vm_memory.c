@@ -267,7 +267,8 @@ static struct block *new_block(struct vm_code *k, const tsr_tile *p, const struc
     if (!b) return NULL;
     const tsr_tv *o = tile_operands(p, in), *axes = o + TILE_BLK_AXES;
     const struct tile_inst *buf = &p->inst.v[p->value.v[o[TILE_BLK_BUF]].inst];
-    *b = (struct block){.rank = in->rank, .base = operand(p, o[TILE_BLK_BASE]), .other = VM_NONE, .arg = buf->axis, .dtype = buf->dtype};
+    *b = (struct block){.rank = in->rank, .base = operand(p, o[TILE_BLK_BASE]), .other = VM_NONE};
+    b->arg = buf->axis, b->dtype = buf->dtype;
     b->size = vm_size(buf->dtype);
     b->narrow = tsr_dtype_of(buf->dtype)->bits == 4;
     b->store = in->op == TILE_STORE;
@@ -331,10 +332,10 @@ struct indexed {
     bool one_value;
 };
 
-#define COPY_LOOP(T)                                                                                   \
-    for (int64_t i = 0; i < n; i++) {                                                                  \
-        if (mask && !mask[i * mask_step]) continue;                                                    \
-        memcpy(dst + i * (int64_t)sizeof(T), buf + offset[i] * (int64_t)sizeof(T), sizeof(T));         \
+#define COPY_LOOP(T)                                                                           \
+    for (int64_t i = 0; i < n; i++) {                                                          \
+        if (mask && !mask[i * mask_step]) continue;                                            \
+        memcpy(dst + i * (int64_t)sizeof(T), buf + offset[i] * (int64_t)sizeof(T), sizeof(T)); \
     }
 
 static bool check_offsets(struct vm_frame *f, const struct indexed *x, const int64_t *offset, const uint8_t *mask,

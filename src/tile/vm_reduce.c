@@ -126,30 +126,27 @@ bool vm_make_scan(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const
 
 /* Whether candidate (v, i) beats the best so far (b, j): a NaN beats every number, among equals the least index wins.
  * */
-#define BEATS(v, i, b, j, OP) (((v) != (v)) ? ((b) == (b) || (i) < (j)) : (b) == (b) &&
-    ((v)OP(b) || ((v) == (b) && (i) < (j))))
+#define BEATS(v, i, b, j, OP) \
+    ((v) != (v) ? (b) == (b) || (i) < (j) : (b) == (b) && ((v)OP(b) || ((v) == (b) && (i) < (j))))
 
-typedef float half_to_float(uint16_t h);
-static float byte_e4m3(uint8_t b) { return tsr_f8e4m3_to_f32(b); }
-static float byte_e5m2(uint8_t b) { return tsr_f8e5m2_to_f32(b); }
 #define AS_IS(x) (x)
 
 /* X(name, dtype, stored type, type compared in, conversion) */
-#define ARG_LIST(X)                                                                                                              \
-    X(F64, double, double, AS_IS)                                                                                                \
-    X(F32, float, float, AS_IS)                                                                                                  \
-    X(F16, uint16_t, float, tsr_f16_to_f32)                                                                                      \
-    X(BF16, uint16_t, float, tsr_bf16_to_f32)                                                                                    \
-    X(F8E4M3, uint8_t, float, byte_e4m3)                                                                                         \
-    X(F8E5M2, uint8_t, float, byte_e5m2)                                                                                         \
-    X(I64, int64_t, int64_t, AS_IS)                                                                                              \
-    X(I32, int32_t, int32_t, AS_IS)                                                                                              \
-    X(I16, int16_t, int16_t, AS_IS)                                                                                              \
-    X(I8, int8_t, int8_t, AS_IS)                                                                                                 \
-    X(U64, uint64_t, uint64_t, AS_IS)                                                                                            \
-    X(U32, uint32_t, uint32_t, AS_IS)                                                                                            \
-    X(U16, uint16_t, uint16_t, AS_IS)                                                                                            \
-    X(U8, uint8_t, uint8_t, AS_IS)                                                                                               \
+#define ARG_LIST(X)                              \
+    X(F64, double, double, AS_IS)                \
+    X(F32, float, float, AS_IS)                  \
+    X(F16, uint16_t, float, tsr_f16_to_f32)      \
+    X(BF16, uint16_t, float, tsr_bf16_to_f32)    \
+    X(F8E4M3, uint8_t, float, tsr_f8e4m3_to_f32) \
+    X(F8E5M2, uint8_t, float, tsr_f8e5m2_to_f32) \
+    X(I64, int64_t, int64_t, AS_IS)              \
+    X(I32, int32_t, int32_t, AS_IS)              \
+    X(I16, int16_t, int16_t, AS_IS)              \
+    X(I8, int8_t, int8_t, AS_IS)                 \
+    X(U64, uint64_t, uint64_t, AS_IS)            \
+    X(U32, uint32_t, uint32_t, AS_IS)            \
+    X(U16, uint16_t, uint16_t, AS_IS)            \
+    X(U8, uint8_t, uint8_t, AS_IS)               \
     X(BOOL, uint8_t, uint8_t, AS_IS)
 
 typedef void arg_fn(int64_t n, int64_t stride, const void *src, const void *index, bool wide, void *dst);
@@ -158,18 +155,19 @@ static int64_t index_at(const void *index, bool wide, int64_t i) { return wide ?
     : ((const int32_t *)index)[i]; }
 
 /* One output: n elements `stride` apart. dst, src and index point at the first. */
-#define ARG_FN(NAME, S, C, TO, WORD, OP)                                                                                         \
-    static void arg_##WORD##_##NAME(int64_t n, int64_t stride, const void *src, const void *index, bool wide, void *dst) {       \
-        const S *v = src;                                                                                                        \
-        C best = TO(v[0]);                                                                                                       \
-        int64_t at = index_at(index, wide, 0);                                                                                   \
-        for (int64_t k = 1; k < n; k++) {                                                                                        \
-            C x = TO(v[k * stride]);                                                                                             \
-            int64_t i = index_at(index, wide, k * stride);                                                                       \
-            if (BEATS(x, i, best, at, OP)) best = x, at = i;                                                                     \
-        }                                                                                                                        \
-        if (wide) *(int64_t *)dst = at;                                                                                          \
-        else *(int32_t *)dst = (int32_t)at;                                                                                      \
+#define ARG_FN(NAME, S, C, TO, WORD, OP)                                                                      \
+    static void arg_##WORD##_##NAME(int64_t n, int64_t stride, const void *src, const void *index, bool wide, \
+                                    void *dst) {                                                              \
+        const S *v = src;                                                                                     \
+        C best = TO(v[0]);                                                                                    \
+        int64_t at = index_at(index, wide, 0);                                                                \
+        for (int64_t k = 1; k < n; k++) {                                                                     \
+            C x = TO(v[k * stride]);                                                                          \
+            int64_t i = index_at(index, wide, k * stride);                                                    \
+            if (BEATS(x, i, best, at, OP)) best = x, at = i;                                                  \
+        }                                                                                                     \
+        if (wide) *(int64_t *)dst = at;                                                                       \
+        else *(int32_t *)dst = (int32_t)at;                                                                   \
     }
 #define ARG_BOTH(NAME, S, C, TO) ARG_FN(NAME, S, C, TO, max, >) ARG_FN(NAME, S, C, TO, min, <)
 ARG_LIST(ARG_BOTH)

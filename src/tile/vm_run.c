@@ -94,7 +94,8 @@ static tsr_status check_grid(tsr_ctx *c, const struct vm_code *code, const int64
     int64_t n;
     if (grid[0] < 0 || grid[1] < 0 || grid[2] < 0 || !i64_mul(grid[0], grid[1], &n) || !i64_mul(n, grid[2], &n))
         return err_set(c, TSR_EINVAL,
-            "tile program '%s': the grid %lld x %lld x %lld is negative or has too many instances; each axis must be >= 0 and the product fit 63 bits",
+            "tile program '%s': the grid %lld x %lld x %lld is negative or too large; "
+            "each axis must be >= 0 and the product fit 63 bits",
                        code->program->name, (long long)grid[0], (long long)grid[1], (long long)grid[2]);
     *total = n;
     return TSR_OK;
