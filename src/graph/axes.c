@@ -1,10 +1,13 @@
-/* axes.c: axis lists, window arithmetic and movement helpers of the index, reduce, window, dot and conv families (axes.h).
+/* axes.c: axis lists, window arithmetic and movement helpers of the index, reduce, window, dot and conv families
+ * (axes.h).
  *
- * Window arithmetic follows the StableHLO specification of reduce_window and convolution: the source is dilated by `base`, padded
- * (negative padding crops), then windows of dilated extent are placed every `stride`. Along one axis with n sources:
- *     count = max(0, floor((low + dil(n, base) + high - dil(window, dilation)) / stride) + 1),   dil(n, d) = max(0, (n - 1) d + 1)
- * Its transpose reads, for source i, the results o with o stride + k dilation = low + i base: again a window op, with stride and base
- * exchanged, the window mirrored, and paddings that make its count n. */
+ * Window arithmetic follows the StableHLO specification of reduce_window and convolution: the source is dilated by
+ * `base`, padded (negative padding crops), then windows of dilated extent are placed every `stride`. Along one axis
+ * with n sources:
+ *     count = max(0, floor((low + dil(n, base) + high - dil(window, dilation)) / stride) + 1)
+ *     dil(n, d) = max(0, (n - 1) d + 1)
+ * Its transpose reads, for source i, the results o with o stride + k dilation = low + i base: again a window op,
+ * with stride and base exchanged, the window mirrored, and paddings that make its count n. */
 #include "graph/axes.h"
 
 #include <inttypes.h>
@@ -17,14 +20,14 @@ const struct attr *draft_attr(const struct draft *d, enum attr_key k) {
     TSR_BUG("a draft of op %d lacks attribute %s", (int)d->op, attr_name(k));
 }
 
-/* ---- lists of axes -------------------------------------------------------------------------------------------------- */
+/* ---- lists of axes ---------------------------------------------------------------------------------------------- */
 
 bool axes_check(tsr_ctx *c, const char *op, const char *what, size_t n, const int64_t *axis, int rank) {
     uint32_t seen = 0;
     for (size_t i = 0; i < n; i++) {
         if (axis[i] < 0 || axis[i] >= rank) {
-            err_set(c, TSR_EINVAL, "%s: %s[%zu] = %" PRId64 " is not an axis: with rank %d, axes count from 0 up to, not including, %d",
-                    op, what, i, axis[i], rank, rank);
+            err_set(c, TSR_EINVAL, "%s: %s[%zu] = %" PRId64 " is not an axis: with rank %d, axes count from 0 up to, "
+                    "not including, %d", op, what, i, axis[i], rank, rank);
             return false;
         }
         if (seen >> axis[i] & 1) {
@@ -39,7 +42,8 @@ bool axes_check(tsr_ctx *c, const char *op, const char *what, size_t n, const in
 bool axes_check_sorted(tsr_ctx *c, const char *op, const char *what, size_t n, const int64_t *axis) {
     for (size_t i = 1; i < n; i++)
         if (axis[i - 1] >= axis[i]) {
-            err_set(c, TSR_EINVAL, "%s: %s must ascend, but %" PRId64 " comes before %" PRId64, op, what, axis[i - 1], axis[i]);
+            err_set(c, TSR_EINVAL, "%s: %s must ascend, but %" PRId64 " comes before %" PRId64, op, what, axis[i - 1],
+                    axis[i]);
             return false;
         }
     return true;
@@ -67,14 +71,16 @@ int axes_shift(int64_t first, size_t n, const int64_t *axis, int64_t *out) {
 
 bool axes_is_tensor(tsr_ctx *c, const char *op, const tsr_type *t) {
     if (t->kind == TSR_TENSOR) return true;
-    err_set(c, TSR_EINVAL, "%s: the operand is %s, not a tensor; take one of its items with tsr_item", op, type_text(c, t));
+    err_set(c, TSR_EINVAL, "%s: the operand is %s, not a tensor; take one of its items with tsr_item", op,
+            type_text(c, t));
     return false;
 }
 
 bool axes_is_plain(tsr_ctx *c, const char *op, const tsr_type *t) {
     if (!axes_is_tensor(c, op, t)) return false;
     if (tsr_dtype_of(t->dtype)->kind != TSR_KIND_BLOCK) return true;
-    err_set(c, TSR_EINVAL, "%s: %s holds quantised blocks, which are not taken apart; convert it to f32 first", op, type_text(c, t));
+    err_set(c, TSR_EINVAL, "%s: %s holds quantised blocks, which are not taken apart; convert it to f32 first", op,
+            type_text(c, t));
     return false;
 }
 
@@ -94,7 +100,7 @@ int64_t ref_index(const struct ref_tensor *t, int64_t at) {
     return tsr_dtype_of(t->dtype)->kind == TSR_KIND_INT ? v.i : v.u > INT64_MAX ? INT64_MAX : (int64_t)v.u;
 }
 
-/* ---- extents -------------------------------------------------------------------------------------------------------- */
+/* ---- extents ---------------------------------------------------------------------------------------------------- */
 
 bool extent_require_le(tsr_ctx *c, const tsr_extent *a, const tsr_extent *b, const char *fmt, ...) {
     char why[400];
@@ -122,7 +128,8 @@ int64_t axis_window_at(const struct axis_window *w, int64_t extent, int64_t o, i
     return at < 0 || at % w->base || at / w->base >= extent ? -1 : at / w->base;
 }
 
-const tsr_extent *axis_window_count(tsr_ctx *c, const tsr_extent *n, const tsr_extent *window, const struct axis_window *w) {
+const tsr_extent *axis_window_count(tsr_ctx *c, const tsr_extent *n, const tsr_extent *window,
+                                    const struct axis_window *w) {
     const tsr_extent *room = tsr_extent_sub(c, extent_plus(c, extent_dilated(c, n, w->base), w->low + w->high),
                                             extent_dilated(c, window, w->dilation));
     const tsr_extent *steps = tsr_extent_floordiv(c, room, tsr_extent_int(c, w->stride));
@@ -158,7 +165,7 @@ tsr_node *axes_pad_or_ints(tsr_ctx *c, tsr_node *x, int n, const int64_t *axis, 
     return tsr_prim_pad(c, x, tsr_scalar_float(c, tsr_node_dtype(x), 0), lo, hi, interior);
 }
 
-/* ---- movement ------------------------------------------------------------------------------------------------------- */
+/* ---- movement --------------------------------------------------------------------------------------------------- */
 
 tsr_node *axes_move(tsr_ctx *c, tsr_node *x, int from, int to) {
     if (tsr_is_poison(x)) return tsr_poison(c);
@@ -225,7 +232,7 @@ tsr_node *axes_extent_value(tsr_ctx *c, const tsr_extent *e, int64_t lo) {
     return tsr_prim2(c, TSR_S_ADD, top, tsr_scalar_int(c, TSR_I64, lo));
 }
 
-/* ---- reductions ------------------------------------------------------------------------------------------------------ */
+/* ---- reductions ------------------------------------------------------------------------------------------------- */
 
 static const struct { const char *name, *domain; } reduce_fact[TSR_REDUCE_COUNT] = {
     [TSR_REDUCE_SUM] = {"sum", "fiubc"}, [TSR_REDUCE_PROD] = {"prod", "fiubc"}, [TSR_REDUCE_MAX] = {"max", "fiubc"},
@@ -234,7 +241,8 @@ static const struct { const char *name, *domain; } reduce_fact[TSR_REDUCE_COUNT]
 };
 
 static bool reduce_defined(int64_t op, tsr_dtype t) {
-    static const char letter[] = {[TSR_KIND_FLOAT] = 'f', [TSR_KIND_INT] = 'i', [TSR_KIND_UINT] = 'u', [TSR_KIND_BOOL] = 'b', [TSR_KIND_COMPLEX] = 'c', [TSR_KIND_BLOCK] = '-'};
+    static const char letter[] = {[TSR_KIND_FLOAT] = 'f', [TSR_KIND_INT] = 'i', [TSR_KIND_UINT] = 'u',
+                                  [TSR_KIND_BOOL] = 'b', [TSR_KIND_COMPLEX] = 'c', [TSR_KIND_BLOCK] = '-'};
     return strchr(reduce_fact[op].domain, letter[tsr_dtype_of(t)->kind]) != NULL;
 }
 
@@ -246,7 +254,8 @@ bool reduce_admits(tsr_ctx *c, const char *who, int64_t op, tsr_dtype t) {
         return false;
     }
     if (reduce_defined(op, t)) return true;
-    err_set(c, TSR_EINVAL, "%s: %s is not defined for %s; convert the operand first", who, reduce_fact[op].name, tsr_dtype_name(t));
+    err_set(c, TSR_EINVAL, "%s: %s is not defined for %s; convert the operand first", who, reduce_fact[op].name,
+            tsr_dtype_name(t));
     return false;
 }
 
@@ -255,7 +264,8 @@ tsr_reduce sample_reduce(struct sample *s) {
     do op = sample_int(s, 0, TSR_REDUCE_COUNT - 1); while (!reduce_defined(op, s->dtype));
     if (op == TSR_REDUCE_MAX || op == TSR_REDUCE_MIN) s->distinct = true;
     if (op == TSR_REDUCE_PROD && dtype_is_complex(s->dtype)) s->lo[0] = 0.3, s->hi[0] = 0.9; /* moduli below 1 */
-    if (op == TSR_REDUCE_PROD && dtype_is_float(s->dtype)) s->lo[0] = s->size ? 0.9 : 0.5, s->hi[0] = s->size ? 1.1 : 1.5;
+    if (op == TSR_REDUCE_PROD && dtype_is_float(s->dtype))
+        s->lo[0] = s->size ? 0.9 : 0.5, s->hi[0] = s->size ? 1.1 : 1.5;
     return (tsr_reduce)op;
 }
 

@@ -1,4 +1,5 @@
-/* conv.h: a convolution's attributes as one struct, between op_conv.c (op) and op_conv_rules.c (gradients, batching). */
+/* conv.h: a convolution's attributes as one struct, between op_conv.c (op) and op_conv_rules.c (gradients,
+ * batching). */
 #ifndef GRAPH_CONV_H
 #define GRAPH_CONV_H
 

@@ -1,27 +1,31 @@
-/* op_conv.c: convolution of any number of spatial axes, with strides, padding (also negative), dilation of input and kernel,
- * mirrored kernels, feature groups and batch groups.
+/* op_conv.c: convolution of any number of spatial axes, with strides, padding (also negative), dilation of input and
+ * kernel, mirrored kernels, feature groups and batch groups.
  *
- * Semantics follow StableHLO convolution; dtypes are those of dot (op_dot.c): sums are kept in the result's dtype. Layouts are data: a
- * spec lists the axis of batch, feature, then the spatial axes of input and result, and of output feature, input feature, then
- * spatial axes of the kernel. op_conv_rules.c has gradients and batching, which are convolutions again. */
+ * Semantics follow StableHLO convolution; dtypes are those of dot (op_dot.c): sums are kept in the result's dtype.
+ * Layouts are data: a spec lists the axis of batch, feature, then the spatial axes of input and result, and of
+ * output feature, input feature, then spatial axes of the kernel. op_conv_rules.c has gradients and batching, which
+ * are convolutions again. */
 #include <inttypes.h>
 
 #include "graph/conv.h"
 #include "graph/ref.h"
 
-/* ---- attributes ----------------------------------------------------------------------------------------------------- */
+/* ---- attributes ------------------------------------------------------------------------------------------------- */
 
 tsr_node *conv_make(tsr_ctx *c, tsr_node *x, tsr_node *w, const struct conv *v) {
     size_t ns = (size_t)v->spatial, nr = ns + 2;
     int64_t list[5][TSR_MAX_RANK];
     for (int i = 0; i < v->spatial; i++) {
         const struct axis_window *a = &v->axis[i];
-        list[0][i] = a->stride, list[1][i] = a->low, list[2][i] = a->high, list[3][i] = a->base, list[4][i] = a->dilation;
+        list[0][i] = a->stride, list[1][i] = a->low, list[2][i] = a->high, list[3][i] = a->base,
+            list[4][i] = a->dilation;
     }
     struct attr attr[] = {
-        attr_ints(ATTR_STRIDE, ns, list[0]), attr_ints(ATTR_PAD_LOW, ns, list[1]), attr_ints(ATTR_PAD_HIGH, ns, list[2]),
+        attr_ints(ATTR_STRIDE, ns, list[0]), attr_ints(ATTR_PAD_LOW, ns, list[1]),
+        attr_ints(ATTR_PAD_HIGH, ns, list[2]),
         attr_ints(ATTR_BASE_DILATION, ns, list[3]), attr_ints(ATTR_WINDOW_DILATION, ns, list[4]),
-        attr_ints(ATTR_WINDOW_REVERSE, ns, v->reverse), attr_ints(ATTR_LHS_SPEC, nr, v->lhs), attr_ints(ATTR_RHS_SPEC, nr, v->rhs),
+        attr_ints(ATTR_WINDOW_REVERSE, ns, v->reverse), attr_ints(ATTR_LHS_SPEC, nr, v->lhs),
+        attr_ints(ATTR_RHS_SPEC, nr, v->rhs),
         attr_ints(ATTR_OUT_SPEC, nr, v->out), attr_int(ATTR_FEATURE_GROUPS, v->feature_groups),
         attr_int(ATTR_BATCH_GROUPS, v->batch_groups), attr_dtype(ATTR_DTYPE, v->dtype)};
     return node_make(c, &(struct draft){.op = TSR_OP_CONV, .nsrc = 2, .src = (tsr_node *[]){x, w},
@@ -30,7 +34,8 @@ tsr_node *conv_make(tsr_ctx *c, tsr_node *x, tsr_node *w, const struct conv *v) 
 
 void conv_of(int nattr, const struct attr *attr, struct conv *v) {
     const struct draft d = {.op = TSR_OP_CONV, .nattr = nattr, .attr = attr};
-    *v = (struct conv){.spatial = (int)draft_attr(&d, ATTR_STRIDE)->n, .feature_groups = draft_int(&d, ATTR_FEATURE_GROUPS),
+    *v = (struct conv){.spatial = (int)draft_attr(&d, ATTR_STRIDE)->n,
+                       .feature_groups = draft_int(&d, ATTR_FEATURE_GROUPS),
                        .batch_groups = draft_int(&d, ATTR_BATCH_GROUPS), .dtype = draft_attr(&d, ATTR_DTYPE)->dtype};
     for (int i = 0; i < v->spatial + 2; i++) {
         v->lhs[i] = draft_ints(&d, ATTR_LHS_SPEC)[i];
@@ -38,8 +43,10 @@ void conv_of(int nattr, const struct attr *attr, struct conv *v) {
         v->out[i] = draft_ints(&d, ATTR_OUT_SPEC)[i];
     }
     for (int i = 0; i < v->spatial; i++) {
-        v->axis[i] = (struct axis_window){.stride = draft_ints(&d, ATTR_STRIDE)[i], .base = draft_ints(&d, ATTR_BASE_DILATION)[i],
-                                          .dilation = draft_ints(&d, ATTR_WINDOW_DILATION)[i], .low = draft_ints(&d, ATTR_PAD_LOW)[i],
+        v->axis[i] = (struct axis_window){.stride = draft_ints(&d, ATTR_STRIDE)[i],
+                                          .base = draft_ints(&d, ATTR_BASE_DILATION)[i],
+                                          .dilation = draft_ints(&d, ATTR_WINDOW_DILATION)[i],
+                                          .low = draft_ints(&d, ATTR_PAD_LOW)[i],
                                           .high = draft_ints(&d, ATTR_PAD_HIGH)[i]};
         v->reverse[i] = draft_ints(&d, ATTR_WINDOW_REVERSE)[i] != 0;
     }
@@ -67,58 +74,64 @@ tsr_node *tsr_prim_conv(tsr_ctx *c, tsr_node *x, tsr_node *w, const tsr_conv_dim
     return conv_make(c, x, w, &v);
 }
 
-/* ---- type ----------------------------------------------------------------------------------------------------------- */
+/* ---- type ------------------------------------------------------------------------------------------------------- */
 
 static bool conv_dtypes(tsr_ctx *c, const tsr_type *x, const tsr_type *w, tsr_dtype result) {
-    if ((unsigned)result >= TSR_DTYPE_COUNT) return err_set(c, TSR_EINVAL, "conv: result dtype %d is no dtype", (int)result), false;
+    if ((unsigned)result >= TSR_DTYPE_COUNT)
+        return err_set(c, TSR_EINVAL, "conv: result dtype %d is no dtype", (int)result), false;
     if (x->dtype != w->dtype) {
-        err_set(c, TSR_EINVAL, "conv: input %s and kernel %s have different dtypes; convert one of them", type_text(c, x), type_text(c, w));
+        err_set(c, TSR_EINVAL, "conv: input %s and kernel %s have different dtypes; convert one of them",
+                type_text(c, x), type_text(c, w));
         return false;
     }
     bool same_kind = dtype_is_float(x->dtype) ? dtype_is_float(result)
                    : dtype_is_complex(x->dtype) ? dtype_is_complex(result) : dtype_is_int(result) || result == TSR_BOOL;
     if (!same_kind)
-        err_set(c, TSR_EINVAL, "conv: sums of %s products cannot be kept as %s; ask for a result of the same kind and convert it after",
-                tsr_dtype_name(x->dtype), tsr_dtype_name(result));
+        err_set(c, TSR_EINVAL, "conv: sums of %s products cannot be kept as %s; ask for a result of the same kind and "
+                "convert it after", tsr_dtype_name(x->dtype), tsr_dtype_name(result));
     return same_kind;
 }
 
 static bool conv_numbers(tsr_ctx *c, const tsr_type *x, const tsr_type *w, const struct conv *v) {
     int rank = v->spatial + 2;
     if (x->rank != rank || w->rank != rank) {
-        err_set(c, TSR_EINVAL, "conv: with %d spatial axes input and kernel have rank %d, but they are %s and %s", v->spatial, rank,
-                type_text(c, x), type_text(c, w));
+        err_set(c, TSR_EINVAL, "conv: with %d spatial axes input and kernel have rank %d, but they are %s and %s",
+                v->spatial, rank, type_text(c, x), type_text(c, w));
         return false;
     }
-    if (!axes_check(c, "conv", "lhs_spec", (size_t)rank, v->lhs, rank) || !axes_check(c, "conv", "rhs_spec", (size_t)rank, v->rhs, rank) ||
+    if (!axes_check(c, "conv", "lhs_spec", (size_t)rank, v->lhs, rank) ||
+        !axes_check(c, "conv", "rhs_spec", (size_t)rank, v->rhs, rank) ||
         !axes_check(c, "conv", "out_spec", (size_t)rank, v->out, rank))
         return false;
     for (int i = 0; i < v->spatial; i++)
         if (v->axis[i].stride < 1 || v->axis[i].base < 1 || v->axis[i].dilation < 1) {
-            err_set(c, TSR_EINVAL, "conv: stride %" PRId64 ", lhs_dilation %" PRId64 " and rhs_dilation %" PRId64 " of spatial axis %d must all "
-                    "be at least 1", v->axis[i].stride, v->axis[i].base, v->axis[i].dilation, i);
+            err_set(c, TSR_EINVAL, "conv: stride %" PRId64 ", lhs_dilation %" PRId64 " and rhs_dilation %" PRId64 " of "
+                    "spatial axis %d must all be at least 1", v->axis[i].stride, v->axis[i].base, v->axis[i].dilation,
+                    i);
             return false;
         }
     if (v->feature_groups >= 1 && v->batch_groups >= 1 && (v->feature_groups == 1 || v->batch_groups == 1)) return true;
-    err_set(c, TSR_EINVAL, "conv: %" PRId64 " feature groups and %" PRId64 " batch groups; both are at least 1, and one of them is 1",
-            v->feature_groups, v->batch_groups);
+    err_set(c, TSR_EINVAL, "conv: %" PRId64 " feature groups and %" PRId64 " batch groups; both are at least 1, and "
+            "one of them is 1", v->feature_groups, v->batch_groups);
     return false;
 }
 
 /* n must be a multiple of groups. */
 static bool divides(tsr_ctx *c, const tsr_extent *n, int64_t groups, const char *what, const tsr_type *t) {
     const tsr_extent *rest = tsr_extent_mod(c, n, tsr_extent_int(c, groups));
-    return extent_require_equal(c, rest, tsr_extent_int(c, 0), "conv: %" PRId64 " groups do not divide the %s %s of %s", groups, what,
-                                extent_text(c, n), type_text(c, t));
+    return extent_require_equal(c, rest, tsr_extent_int(c, 0), "conv: %" PRId64 " groups do not divide the %s %s of %s",
+                                groups, what, extent_text(c, n), type_text(c, t));
 }
 
 static bool conv_groups(tsr_ctx *c, const tsr_type *x, const tsr_type *w, const struct conv *v) {
     const tsr_extent *in = x->extent[v->lhs[1]], *kernel_in = w->extent[v->rhs[1]], *features = w->extent[v->rhs[0]];
     const tsr_extent *need = tsr_extent_mul(c, kernel_in, tsr_extent_int(c, v->feature_groups));
-    return extent_require_equal(c, in, need, "conv: input %s has %s features, but kernel %s takes %s in each of %" PRId64 " groups",
-                                type_text(c, x), extent_text(c, in), type_text(c, w), extent_text(c, kernel_in), v->feature_groups) &&
-           divides(c, features, v->feature_groups, "output features", w) && divides(c, features, v->batch_groups, "output features", w) &&
-           divides(c, x->extent[v->lhs[0]], v->batch_groups, "batch", x);
+    return extent_require_equal(c, in, need,
+                                "conv: input %s has %s features, but kernel %s takes %s in each of %" PRId64 " groups",
+                                type_text(c, x), extent_text(c, in), type_text(c, w), extent_text(c, kernel_in),
+                                v->feature_groups) && divides(c, features, v->feature_groups, "output features", w) &&
+                                divides(c, features, v->batch_groups, "output features", w) &&
+                                divides(c, x->extent[v->lhs[0]], v->batch_groups, "batch", x);
 }
 
 static const tsr_type *conv_infer(tsr_ctx *c, const struct draft *d) {
@@ -126,7 +139,8 @@ static const tsr_type *conv_infer(tsr_ctx *c, const struct draft *d) {
     const tsr_extent *extent[TSR_MAX_RANK];
     struct conv v;
     conv_of(d->nattr, d->attr, &v);
-    if (!axes_is_plain(c, "conv", x) || !axes_is_plain(c, "conv", w) || !conv_dtypes(c, x, w, v.dtype) || !conv_numbers(c, x, w, &v) ||
+    if (!axes_is_plain(c, "conv", x) || !axes_is_plain(c, "conv", w) || !conv_dtypes(c, x, w, v.dtype) ||
+        !conv_numbers(c, x, w, &v) ||
         !conv_groups(c, x, w, &v))
         return NULL;
     extent[v.out[0]] = tsr_extent_floordiv(c, x->extent[v.lhs[0]], tsr_extent_int(c, v.batch_groups));
@@ -136,7 +150,7 @@ static const tsr_type *conv_infer(tsr_ctx *c, const struct draft *d) {
     return tsr_type_tensor(c, v.dtype, x->rank, extent);
 }
 
-/* ---- reference ------------------------------------------------------------------------------------------------------ */
+/* ---- reference -------------------------------------------------------------------------------------------------- */
 
 static struct ref_val conv_operand(const struct ref_tensor *t, int64_t at, tsr_dtype result) {
     struct ref_val v = ref_get(t, at);
@@ -164,7 +178,8 @@ static struct ref_val conv_at(const struct ref_call *r, const struct conv *v, co
         }
         for (int64_t f = 0; f < inputs && !outside; f++) {
             wi[v->rhs[1]] = f, xi[v->lhs[1]] = group * inputs + f;
-            struct ref_val a = conv_operand(x, ref_ravel(x->rank, x->dim, xi), t), b = conv_operand(w, ref_ravel(w->rank, w->dim, wi), t);
+            struct ref_val a = conv_operand(x, ref_ravel(x->rank, x->dim, xi), t),
+                b = conv_operand(w, ref_ravel(w->rank, w->dim, wi), t);
             acc = ref_reduce(TSR_REDUCE_SUM, t, acc, ref_reduce(TSR_REDUCE_PROD, t, a, b));
         }
     }
@@ -183,7 +198,7 @@ static tsr_status conv_ref(struct ref_call *r) {
     return TSR_OK;
 }
 
-/* ---- samples -------------------------------------------------------------------------------------------------------- */
+/* ---- samples ---------------------------------------------------------------------------------------------------- */
 
 static void random_spec(struct sample *s, int rank, bool plain, int64_t *spec) {
     for (int i = 0; i < rank; i++) spec[i] = i;
@@ -197,7 +212,8 @@ static void random_spec(struct sample *s, int rank, bool plain, int64_t *spec) {
 static void random_conv(struct sample *s, struct conv *v, int64_t *xdim, int64_t *wdim) {
     bool plain = sample_int(s, 0, 2) == 0;
     int rank = (v->spatial = (int)sample_int(s, 0, s->size ? 3 : 2)) + 2;
-    int64_t most = s->size ? 4 : 2, groups = plain ? 1 : sample_int(s, 1, s->size ? 3 : 2), inputs = sample_int(s, 1, most);
+    int64_t most = s->size ? 4 : 2, groups = plain ? 1 : sample_int(s, 1, s->size ? 3 : 2),
+        inputs = sample_int(s, 1, most);
     bool by_batch = sample_int(s, 0, 2) == 0;
     v->feature_groups = by_batch ? 1 : groups, v->batch_groups = by_batch ? groups : 1;
     random_spec(s, rank, plain, v->lhs), random_spec(s, rank, plain, v->rhs), random_spec(s, rank, plain, v->out);
@@ -205,11 +221,13 @@ static void random_conv(struct sample *s, struct conv *v, int64_t *xdim, int64_t
     xdim[v->lhs[0]] = v->batch_groups * sample_int(s, sample_int(s, 0, 19) ? 1 : 0, most);
     xdim[v->lhs[1]] = v->feature_groups * inputs;
     for (int i = 0; i < v->spatial; i++) {
-        int64_t n = sample_int(s, sample_int(s, 0, 19) ? 1 : 0, s->size == 0 ? 4 : v->spatial == 3 ? 6 : 11), k = sample_int(s, 1, 3);
+        int64_t n = sample_int(s, sample_int(s, 0, 19) ? 1 : 0, s->size == 0 ? 4 : v->spatial == 3 ? 6 : 11),
+            k = sample_int(s, 1, 3);
         if (s->size == 2 && v->spatial == 1) n = sample_int(s, 500, 1500);
         v->axis[i] = (struct axis_window){.stride = sample_int(s, 1, 2), .base = plain ? 1 : sample_int(s, 1, 2),
                                           .dilation = plain ? 1 : sample_int(s, 1, 2)};
-        v->axis[i].low = sample_int(s, plain || n < 3 ? 0 : -1, 2), v->axis[i].high = sample_int(s, plain || n < 3 ? 0 : -1, 2);
+        v->axis[i].low = sample_int(s, plain || n < 3 ? 0 : -1, 2),
+            v->axis[i].high = sample_int(s, plain || n < 3 ? 0 : -1, 2);
         v->reverse[i] = !plain && sample_int(s, 0, 1);
         xdim[v->lhs[2 + i]] = n, wdim[v->rhs[2 + i]] = k;
     }

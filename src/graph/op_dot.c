@@ -1,20 +1,20 @@
 /* op_dot.c: dot_general: products summed over contracted axes, for each member of the batch axes.
  *
- * Semantics and axis order follow StableHLO dot_general: result axes are the batch axes in the order listed, the left operand's free
- * axes, the right operand's. The result dtype is the dtype of the sums: integer operands convert to it first and wrap, float operands are
- * summed here in f64 and rounded once. One operand may be a block-quantised weight of rank 2; it is read by dequantising, the other
- * operand is a float and the result f32.
+ * Semantics and axis order follow StableHLO dot_general: result axes are the batch axes in the order listed, the
+ * left operand's free axes, the right operand's. The result dtype is the dtype of the sums: integer operands convert
+ * to it first and wrap, float operands are summed here in f64 and rounded once. One operand may be a block-quantised
+ * weight of rank 2; it is read by dequantising, the other operand is a float and the result f32.
  *
- * The gradient to either operand is again a dot of the cotangent with the other operand over that one's free axes, then a transpose into
- * place; a quantised weight has none. Products are computed in the cotangent's dtype, so the narrower operand is converted (the
- * compiler folds that into the contraction's prologue). */
+ * The gradient to either operand is again a dot of the cotangent with the other operand over that one's free axes,
+ * then a transpose into place; a quantised weight has none. Products are computed in the cotangent's dtype, so the
+ * narrower operand is converted (the compiler folds that into the contraction's prologue). */
 #include <inttypes.h>
 #include <string.h>
 
 #include "graph/axes.h"
 #include "graph/ref.h"
 
-/* ---- dimension numbers -------------------------------------------------------------------------------------------------------- */
+/* ---- dimension numbers ------------------------------------------------------------------------------------------ */
 
 /* The lists of a node or draft, and what follows from them: free axes of each side. */
 struct dot_dims {
@@ -38,38 +38,45 @@ static void dot_dims(int nattr, const struct attr *attr, int lhs_rank, int rhs_r
 
 tsr_node *tsr_prim_dot(tsr_ctx *c, tsr_node *a, tsr_node *b, const tsr_dot_dims *d, tsr_dtype result) {
     if (d->n_batch < 0 || d->n_contract < 0) {
-        err_set(c, TSR_EINVAL, "dot: %d batch and %d contracted axes; an empty list has length 0", d->n_batch, d->n_contract);
+        err_set(c, TSR_EINVAL, "dot: %d batch and %d contracted axes; an empty list has length 0", d->n_batch,
+                d->n_contract);
         return tsr_poison(c);
     }
     size_t nb = (size_t)d->n_batch, nc = (size_t)d->n_contract;
     struct attr attr[5] = {attr_ints(ATTR_LHS_BATCH, nb, d->lhs_batch), attr_ints(ATTR_RHS_BATCH, nb, d->rhs_batch),
-                           attr_ints(ATTR_LHS_CONTRACT, nc, d->lhs_contract), attr_ints(ATTR_RHS_CONTRACT, nc, d->rhs_contract),
+                           attr_ints(ATTR_LHS_CONTRACT, nc, d->lhs_contract),
+                           attr_ints(ATTR_RHS_CONTRACT, nc, d->rhs_contract),
                            attr_dtype(ATTR_DTYPE, result)};
-    return node_make(c, &(struct draft){.op = TSR_OP_DOT, .nsrc = 2, .src = (tsr_node *[]){a, b}, .nattr = 5, .attr = attr});
+    return node_make(c, &(struct draft){.op = TSR_OP_DOT, .nsrc = 2, .src = (tsr_node *[]){a, b}, .nattr = 5,
+                                        .attr = attr});
 }
 
-/* ---- type ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- type ------------------------------------------------------------------------------------------------------- */
 
 static bool is_block(const tsr_type *t) { return tsr_dtype_of(t->dtype)->kind == TSR_KIND_BLOCK; }
 static bool is_integral(tsr_dtype t) { return dtype_is_int(t) || t == TSR_BOOL; }
 
 static bool dot_dtypes(tsr_ctx *c, const tsr_type *a, const tsr_type *b, tsr_dtype result) {
-    if ((unsigned)result >= TSR_DTYPE_COUNT) return err_set(c, TSR_EINVAL, "dot: result dtype %d is no dtype", (int)result), false;
+    if ((unsigned)result >= TSR_DTYPE_COUNT)
+        return err_set(c, TSR_EINVAL, "dot: result dtype %d is no dtype", (int)result), false;
     if (is_block(a) || is_block(b)) {
         const tsr_type *weight = is_block(a) ? a : b, *other = is_block(a) ? b : a;
         if (!is_block(other) && dtype_is_float(other->dtype) && result == TSR_F32 && weight->rank == 2) return true;
-        err_set(c, TSR_EINVAL, "dot: a quantised weight must be %s of rank 2 against a float operand with an f32 result, but the weight is %s, the "
-                "other operand %s and the result %s", tsr_dtype_name(weight->dtype), type_text(c, weight), type_text(c, other), tsr_dtype_name(result));
+        err_set(c, TSR_EINVAL, "dot: a quantised weight must be %s of rank 2 against a float operand with an f32 "
+                "result, but the weight is %s, the other operand %s and the result %s", tsr_dtype_name(weight->dtype),
+                type_text(c, weight), type_text(c, other), tsr_dtype_name(result));
         return false;
     }
     if (a->dtype != b->dtype) {
-        err_set(c, TSR_EINVAL, "dot: operands %s and %s have different dtypes; convert one of them", type_text(c, a), type_text(c, b));
+        err_set(c, TSR_EINVAL, "dot: operands %s and %s have different dtypes; convert one of them", type_text(c, a),
+                type_text(c, b));
         return false;
     }
-    bool same_kind = dtype_is_float(a->dtype) ? dtype_is_float(result) : dtype_is_complex(a->dtype) ? dtype_is_complex(result) : is_integral(result);
+    bool same_kind = dtype_is_float(a->dtype) ? dtype_is_float(result) : dtype_is_complex(a->dtype)
+        ? dtype_is_complex(result) : is_integral(result);
     if (!same_kind)
-        err_set(c, TSR_EINVAL, "dot: sums of %s products cannot be kept as %s; ask for a result of the same kind and convert it after",
-                tsr_dtype_name(a->dtype), tsr_dtype_name(result));
+        err_set(c, TSR_EINVAL, "dot: sums of %s products cannot be kept as %s; ask for a result of the same kind and "
+                "convert it after", tsr_dtype_name(a->dtype), tsr_dtype_name(result));
     return same_kind;
 }
 
@@ -79,22 +86,27 @@ static bool dot_axes(tsr_ctx *c, const tsr_type *a, const tsr_type *b, const str
     for (int p = 0; p < 2; p++) {
         const struct attr *l = draft_attr(d, pair[p].lhs), *r = draft_attr(d, pair[p].rhs);
         if (l->n != r->n)
-            return err_set(c, TSR_EINVAL, "dot: %zu %s axes on the left, %zu on the right; they go in pairs", l->n, pair[p].what, r->n), false;
-        if (!axes_check(c, "dot", attr_name(pair[p].lhs), l->n, l->ints, a->rank) || !axes_check(c, "dot", attr_name(pair[p].rhs), r->n, r->ints, b->rank))
+            return err_set(c, TSR_EINVAL, "dot: %zu %s axes on the left, %zu on the right; they go in pairs", l->n,
+                           pair[p].what, r->n), false;
+        if (!axes_check(c, "dot", attr_name(pair[p].lhs), l->n, l->ints, a->rank) ||
+            !axes_check(c, "dot", attr_name(pair[p].rhs), r->n, r->ints, b->rank))
             return false;
         for (size_t i = 0; i < l->n; i++)
-            if (!extent_require_equal(c, a->extent[l->ints[i]], b->extent[r->ints[i]], "dot: %s axis %" PRId64 " of %s and axis %" PRId64
-                                      " of %s differ (%s and %s); transpose or reshape an operand so that they agree", pair[p].what, l->ints[i],
-                                      type_text(c, a), r->ints[i], type_text(c, b), extent_text(c, a->extent[l->ints[i]]),
+            if (!extent_require_equal(c, a->extent[l->ints[i]], b->extent[r->ints[i]],
+                                      "dot: %s axis %" PRId64 " of %s and axis %" PRId64 " of %s differ (%s and %s); "
+                                      "transpose or reshape an operand so that they agree", pair[p].what, l->ints[i],
+                                      type_text(c, a), r->ints[i], type_text(c, b),
+                                      extent_text(c, a->extent[l->ints[i]]),
                                       extent_text(c, b->extent[r->ints[i]])))
                 return false;
     }
     for (int side = 0; side < 2; side++) {
-        const struct attr *batch = draft_attr(d, side ? ATTR_RHS_BATCH : ATTR_LHS_BATCH), *k = draft_attr(d, side ? ATTR_RHS_CONTRACT : ATTR_LHS_CONTRACT);
+        const struct attr *batch = draft_attr(d, side ? ATTR_RHS_BATCH : ATTR_LHS_BATCH),
+            *k = draft_attr(d, side ? ATTR_RHS_CONTRACT : ATTR_LHS_CONTRACT);
         for (size_t i = 0; i < batch->n; i++)
             if (axes_has(k->n, k->ints, batch->ints[i]))
-                return err_set(c, TSR_EINVAL, "dot: axis %" PRId64 " of the %s operand is both a batch and a contracted axis", batch->ints[i],
-                               side ? "right" : "left"), false;
+                return err_set(c, TSR_EINVAL, "dot: axis %" PRId64 " of the %s operand is both a batch and a "
+                               "contracted axis", batch->ints[i], side ? "right" : "left"), false;
     }
     return true;
 }
@@ -103,7 +115,9 @@ static const tsr_type *dot_infer(tsr_ctx *c, const struct draft *d) {
     const tsr_type *a = d->src[0]->type, *b = d->src[1]->type;
     tsr_dtype result = draft_attr(d, ATTR_DTYPE)->dtype;
     struct dot_dims m;
-    if (!axes_is_tensor(c, "dot", a) || !axes_is_tensor(c, "dot", b) || !dot_dtypes(c, a, b, result) || !dot_axes(c, a, b, d)) return NULL;
+    if (!axes_is_tensor(c, "dot", a) || !axes_is_tensor(c, "dot", b) || !dot_dtypes(c, a, b, result) ||
+        !dot_axes(c, a, b, d))
+        return NULL;
     dot_dims(d->nattr, d->attr, a->rank, b->rank, &m);
     const tsr_extent *extent[2 * TSR_MAX_RANK];
     int n = 0;
@@ -113,10 +127,11 @@ static const tsr_type *dot_infer(tsr_ctx *c, const struct draft *d) {
     return tsr_type_tensor(c, result, n, extent);
 }
 
-/* ---- gradient ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- gradient --------------------------------------------------------------------------------------------------- */
 
-/* The cotangent of one operand. Seen from it: `batch`, `contract` and `own` (free) are its axes, `other_*` those of the other operand;
- * g's axes are batch, left free, right free. dot(g, other) over the other's free axes has axes batch, own free, other's contracted. */
+/* The cotangent of one operand. Seen from it: `batch`, `contract` and `own` (free) are its axes, `other_*` those of
+ * the other operand; g's axes are batch, left free, right free. dot(g, other) over the other's free axes has axes
+ * batch, own free, other's contracted. */
 struct side {
     tsr_node *operand, *other;
     const int64_t *batch, *contract, *own, *other_batch, *other_contract, *other_free;
@@ -150,14 +165,16 @@ static bool dot_vjp(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const bool *
     tsr_node *a = n->src[0], *b = n->src[1];
     dot_dims(n->nattr, n->attr, a->type->rank, b->type->rank, &m);
     int nb = m.d.n_batch;
-    struct side lhs = {a, b, m.d.lhs_batch, m.d.lhs_contract, m.lhs_free, m.d.rhs_batch, m.d.rhs_contract, m.rhs_free, m.left, m.right, nb, nb + m.left};
-    struct side rhs = {b, a, m.d.rhs_batch, m.d.rhs_contract, m.rhs_free, m.d.lhs_batch, m.d.lhs_contract, m.lhs_free, m.right, m.left, nb + m.left, nb};
+    struct side lhs = {a, b, m.d.lhs_batch, m.d.lhs_contract, m.lhs_free, m.d.rhs_batch, m.d.rhs_contract, m.rhs_free,
+                       m.left, m.right, nb, nb + m.left};
+    struct side rhs = {b, a, m.d.rhs_batch, m.d.rhs_contract, m.rhs_free, m.d.lhs_batch, m.d.lhs_contract, m.lhs_free,
+                       m.right, m.left, nb + m.left, nb};
     if (want[0] && !is_block(a->type)) gsrc[0] = side_cotangent(c, &m, &lhs, gout[0]);
     if (want[1] && !is_block(b->type)) gsrc[1] = side_cotangent(c, &m, &rhs, gout[0]);
     return true;
 }
 
-/* ---- batching: one more batch axis, or one more free axis moved to the front ----------------------------------------------------------- */
+/* ---- batching: one more batch axis, or one more free axis moved to the front ------------------------------------ */
 
 static tsr_node *dot_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size) {
     struct dot_dims m;
@@ -172,7 +189,8 @@ static tsr_node *dot_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const b
         if (both && i < 2) list[i][k++] = 0;
         for (int j = 0; j < count[i]; j++) list[i][k++] = old[i][j] + batched[i % 2];
     }
-    tsr_dot_dims d = {.n_batch = nb + both, .n_contract = m.d.n_contract, .lhs_batch = list[0], .rhs_batch = list[1], .lhs_contract = list[2], .rhs_contract = list[3]};
+    tsr_dot_dims d = {.n_batch = nb + both, .n_contract = m.d.n_contract, .lhs_batch = list[0], .rhs_batch = list[1],
+                      .lhs_contract = list[2], .rhs_contract = list[3]};
     tsr_node *a = src[0], *b = src[1];
     if ((batched[0] && is_block(a->type)) || (batched[1] && is_block(b->type))) /* no longer a weight of rank 2 */
         a = axes_convert(c, a, TSR_F32), b = axes_convert(c, b, TSR_F32);
@@ -180,7 +198,7 @@ static tsr_node *dot_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const b
     return both ? y : axes_move(c, y, batched[0] ? nb : nb + m.left, 0);
 }
 
-/* ---- reference -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- reference -------------------------------------------------------------------------------------------------- */
 
 /* Offsets, in elements, of all index combinations of the given axes of t, in row-major order. */
 static int64_t *axis_offsets(tsr_ctx *c, const struct ref_tensor *t, int n, const int64_t *axis, int64_t *count) {
@@ -221,7 +239,8 @@ static tsr_status dot_ref(struct ref_call *r) {
         int64_t pa = at[BATCH_A][batch] + at[FREE_A][row], pb = at[BATCH_B][batch] + at[FREE_B][column];
         struct ref_val acc = {0};
         for (int64_t k = 0; k < n[SUM_A]; k++) {
-            struct ref_val x = dot_operand(a, pa + at[SUM_A][k], y->dtype), w = dot_operand(b, pb + at[SUM_B][k], y->dtype);
+            struct ref_val x = dot_operand(a, pa + at[SUM_A][k], y->dtype),
+                w = dot_operand(b, pb + at[SUM_B][k], y->dtype);
             acc = ref_reduce(TSR_REDUCE_SUM, y->dtype, acc, ref_reduce(TSR_REDUCE_PROD, y->dtype, x, w));
         }
         ref_set(y, i, acc);
@@ -232,7 +251,7 @@ out:
     return status;
 }
 
-/* ---- samples ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- samples ---------------------------------------------------------------------------------------------------- */
 
 static void shuffle(struct sample *s, int n, int64_t *v) {
     for (int i = n - 1; i > 0; i--) {
@@ -249,7 +268,8 @@ static tsr_dtype sample_result(struct sample *s) {
 
 /* A weight of q8_0 or q4_0, its blocks along the contracted axis, on either side. */
 static tsr_node *sample_quantised(tsr_ctx *c, struct sample *s) {
-    int64_t k = 32 * sample_int(s, 1, s->size ? 5 : 1), n = sample_int(s, 1, s->size ? 37 : 2), rows = sample_int(s, 1, s->size ? 9 : 1), one = 1;
+    int64_t k = 32 * sample_int(s, 1, s->size ? 5 : 1), n = sample_int(s, 1, s->size ? 37 : 2),
+        rows = sample_int(s, 1, s->size ? 9 : 1), one = 1;
     tsr_dot_dims d = {.n_contract = 1, .lhs_contract = &one, .rhs_contract = &one};
     bool left = sample_int(s, 0, 1) != 0;
     sample_sum_of(s, k, 8);
@@ -260,7 +280,8 @@ static tsr_node *sample_quantised(tsr_ctx *c, struct sample *s) {
 
 /* Extents by role, then each operand's axes in a random order. */
 static tsr_node *sample_dot(tsr_ctx *c, struct sample *s) {
-    int nb = (int)sample_int(s, 0, 2), nc = (int)sample_int(s, 0, 2), nl = (int)sample_int(s, 0, 2), nr = (int)sample_int(s, 0, 2), total = nb + nc + nl + nr;
+    int nb = (int)sample_int(s, 0, 2), nc = (int)sample_int(s, 0, 2), nl = (int)sample_int(s, 0, 2),
+        nr = (int)sample_int(s, 0, 2), total = nb + nc + nl + nr;
     int64_t dim[8], lists[4][4], adim[8], bdim[8], perm[8], terms = 1;
     sample_dims(s, total, dim); /* batch, contracted, left, right */
     for (int i = 0; i < nc; i++) terms *= dim[nb + i];

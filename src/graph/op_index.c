@@ -1,30 +1,33 @@
-/* op_index.c: dynamic_slice and dynamic_update_slice: a window of constant extents at a place known only when data is there.
+/* op_index.c: dynamic_slice and dynamic_update_slice: a window of constant extents at a place known only when data
+ * is there.
  *
- * Both follow StableHLO: start indices are integer scalars, one for each axis, and are clamped so that the window lies inside the
- * operand: start[i] = clamp(0, start[i], extent[i] - size[i]). Each is the other's gradient. With batched start indices they become
- * gather and scatter along batching dimensions; scatter skips instead of clamping, so there the clamp is written out. */
+ * Both follow StableHLO: start indices are integer scalars, one for each axis, and are clamped so that the window
+ * lies inside the operand: start[i] = clamp(0, start[i], extent[i] - size[i]). Each is the other's gradient. With
+ * batched start indices they become gather and scatter along batching dimensions; scatter skips instead of clamping,
+ * so there the clamp is written out. */
 #include <inttypes.h>
 #include <string.h>
 
 #include "graph/axes.h"
 #include "graph/ref.h"
 
-/* ---- shared by the two ---------------------------------------------------------------------------------------------- */
+/* ---- shared by the two ------------------------------------------------------------------------------------------ */
 
 /* The start scalars of a draft: one integer scalar for each axis of x, all of one dtype. */
 static bool starts_check(tsr_ctx *c, const char *op, const struct draft *d, int first) {
     const tsr_type *x = d->src[0]->type;
     if (!axes_is_plain(c, op, x)) return false;
     if (d->nsrc - first != x->rank) {
-        err_set(c, TSR_EINVAL, "%s: %d start indices for an operand %s; give one for each of its %d axes", op, d->nsrc - first,
-                type_text(c, x), x->rank);
+        err_set(c, TSR_EINVAL, "%s: %d start indices for an operand %s; give one for each of its %d axes", op,
+                d->nsrc - first, type_text(c, x), x->rank);
         return false;
     }
     for (int i = first; i < d->nsrc; i++) {
         const tsr_type *t = d->src[i]->type;
-        if (t->kind == TSR_TENSOR && t->rank == 0 && dtype_is_int(t->dtype) && t->dtype == d->src[first]->type->dtype) continue;
-        err_set(c, TSR_EINVAL, "%s: start index %d is %s; start indices are integer scalars of one dtype (the first is %s)", op, i - first,
-                type_text(c, t), type_text(c, d->src[first]->type));
+        if (t->kind == TSR_TENSOR && t->rank == 0 && dtype_is_int(t->dtype) && t->dtype == d->src[first]->type->dtype)
+            continue;
+        err_set(c, TSR_EINVAL, "%s: start index %d is %s; start indices are integer scalars of one dtype (the first "
+                "is %s)", op, i - first, type_text(c, t), type_text(c, d->src[first]->type));
         return false;
     }
     return true;
@@ -37,15 +40,18 @@ static bool window_fits(tsr_ctx *c, const char *op, const tsr_type *x, const tsr
         if (!size[i]) return false;
         if (tsr_extent_is_int(size[i], &v) && v < 0)
             return err_set(c, TSR_EINVAL, "%s: size %" PRId64 " on axis %d is negative", op, v, i), false;
-        if (!extent_require_le(c, size[i], x->extent[i], "%s: a window of %s on axis %d does not fit into %s; take at most %s there", op,
+        if (!extent_require_le(c, size[i], x->extent[i],
+                               "%s: a window of %s on axis %d does not fit into %s; take at most %s there", op,
                                extent_text(c, size[i]), i, type_text(c, x), extent_text(c, x->extent[i])))
             return false;
     }
     return true;
 }
 
-static tsr_node *make_dynamic(tsr_ctx *c, enum tsr_op op, int nsrc, tsr_node *const *src, int nattr, const struct attr *attr) {
-    return axes_poison(nsrc, src) ? tsr_poison(c) : node_make(c, &(struct draft){.op = op, .nsrc = nsrc, .src = src, .nattr = nattr, .attr = attr});
+static tsr_node *make_dynamic(tsr_ctx *c, enum tsr_op op, int nsrc, tsr_node *const *src, int nattr,
+                              const struct attr *attr) {
+    return axes_poison(nsrc, src) ? tsr_poison(c)
+        : node_make(c, &(struct draft){.op = op, .nsrc = nsrc, .src = src, .nattr = nattr, .attr = attr});
 }
 
 /* The sources in order: heads, then one start for each of the `rank` axes; returns how many. */
@@ -55,7 +61,8 @@ static int collect(tsr_node *const *head, int nhead, int rank, tsr_node *const *
     return nhead + rank;
 }
 
-static void clamped_starts(const struct ref_tensor *x, const int64_t *size, const struct ref_tensor *start, int64_t *out) {
+static void clamped_starts(const struct ref_tensor *x, const int64_t *size, const struct ref_tensor *start,
+                           int64_t *out) {
     for (int i = 0; i < x->rank; i++) {
         int64_t v = ref_index(&start[i], 0), last = x->dim[i] - size[i];
         out[i] = v < 0 ? 0 : v > last ? last : v;
@@ -63,7 +70,8 @@ static void clamped_starts(const struct ref_tensor *x, const int64_t *size, cons
 }
 
 /* (size, rank) i64: the start indices of a batch, one row for each member. */
-static tsr_node *start_matrix(tsr_ctx *c, int rank, tsr_node *const *start, const bool *batched, const tsr_extent *size) {
+static tsr_node *start_matrix(tsr_ctx *c, int rank, tsr_node *const *start, const bool *batched,
+                              const tsr_extent *size) {
     tsr_node *column[TSR_MAX_RANK];
     const tsr_extent *dims[2] = {size, tsr_extent_int(c, 1)};
     const tsr_type *t = dims[1] ? tsr_type_tensor(c, TSR_I64, 2, dims) : NULL;
@@ -87,7 +95,7 @@ static void starts_under_batch(tsr_ctx *c, int rank, tsr_node *const *start, tsr
     memcpy(out + 1, start, (size_t)rank * sizeof *out);
 }
 
-/* ---- dynamic_slice --------------------------------------------------------------------------------------------------- */
+/* ---- dynamic_slice ---------------------------------------------------------------------------------------------- */
 
 tsr_node *tsr_prim_dynamic_slice(tsr_ctx *c, tsr_node *x, tsr_node *const *start, const tsr_extent *const *sizes) {
     if (tsr_is_poison(x)) return tsr_poison(c);
@@ -112,18 +120,21 @@ static bool slice_vjp(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const bool
 }
 
 /* One gather for the whole batch; x takes part with a batching dimension when it is batched. */
-static tsr_node *slice_by_gather(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size) {
+static tsr_node *slice_by_gather(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched,
+                                 const tsr_extent *size) {
     int rank = n->type->rank, front = batched[0];
     int64_t axes[TSR_MAX_RANK + 1], offset[TSR_MAX_RANK], zero = 0;
     const tsr_extent *sizes[TSR_MAX_RANK + 1] = {tsr_extent_int(c, 1)};
     if (!sizes[0]) return tsr_poison(c);
     for (int i = 0; i < rank; i++) axes[i] = i + front, offset[i] = i + 1, sizes[i + front] = n->type->extent[i];
     tsr_gather_dims dims = {.n_offset = rank, .offset = offset, .n_map = rank, .map = axes, .index_vector_axis = 1,
-                            .n_operand_batching = front, .operand_batching = &zero, .n_index_batching = front, .index_batching = &zero};
+                            .n_operand_batching = front, .operand_batching = &zero, .n_index_batching = front,
+                            .index_batching = &zero};
     return tsr_prim_gather(c, src[0], start_matrix(c, rank, src + 1, batched + 1, size), &dims, sizes);
 }
 
-static tsr_node *slice_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size) {
+static tsr_node *slice_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched,
+                            const tsr_extent *size) {
     int rank = n->type->rank;
     if (any(rank, batched + 1)) return slice_by_gather(c, n, src, batched, size);
     tsr_node *start[TSR_MAX_RANK + 1];
@@ -147,13 +158,15 @@ static tsr_status slice_ref(struct ref_call *r) {
 }
 
 /* Random window extents in dim, and start parameters that also lie outside. */
-static void sample_window(tsr_ctx *c, struct sample *s, int rank, int64_t *dim, int64_t *size, int nhead, tsr_node **start) {
+static void sample_window(tsr_ctx *c, struct sample *s, int rank, int64_t *dim, int64_t *size, int nhead,
+                          tsr_node **start) {
     static const tsr_dtype index_type[] = {TSR_I32, TSR_I64, TSR_U32, TSR_I8};
     tsr_dtype t = index_type[sample_int(s, 0, 3)];
     for (int i = 0; i < rank; i++) {
         size[i] = sample_int(s, 0, 9) ? sample_int(s, dim[i] ? 1 : 0, dim[i]) : 0;
         start[i] = sample_param(c, t, 0, NULL);
-        if (nhead + i < 8) s->lo[nhead + i] = t == TSR_U32 ? 0 : -2, s->hi[nhead + i] = dim[i] < 100 ? (double)dim[i] + 1 : 100;
+        if (nhead + i < 8)
+            s->lo[nhead + i] = t == TSR_U32 ? 0 : -2, s->hi[nhead + i] = dim[i] < 100 ? (double)dim[i] + 1 : 100;
     }
 }
 
@@ -185,7 +198,7 @@ const struct op_def op_DYNAMIC_SLICE = {
     .sample = slice_sample,
 };
 
-/* ---- dynamic_update_slice -------------------------------------------------------------------------------------------- */
+/* ---- dynamic_update_slice --------------------------------------------------------------------------------------- */
 
 tsr_node *tsr_prim_dynamic_update_slice(tsr_ctx *c, tsr_node *x, tsr_node *update, tsr_node *const *start) {
     if (tsr_is_poison(x)) return tsr_poison(c);
@@ -197,11 +210,12 @@ tsr_node *tsr_prim_dynamic_update_slice(tsr_ctx *c, tsr_node *x, tsr_node *updat
 static const tsr_type *update_infer(tsr_ctx *c, const struct draft *d) {
     const tsr_type *x = d->src[0]->type, *u = d->src[1]->type;
     if (u->kind != TSR_TENSOR || x->kind != TSR_TENSOR || u->rank != x->rank || u->dtype != x->dtype) {
-        err_set(c, TSR_EINVAL, "dynamic_update_slice: an update %s does not fit an operand %s; both need one dtype and one rank",
-                type_text(c, u), type_text(c, x));
+        err_set(c, TSR_EINVAL, "dynamic_update_slice: an update %s does not fit an operand %s; both need one dtype and "
+                "one rank", type_text(c, u), type_text(c, x));
         return NULL;
     }
-    if (!starts_check(c, "dynamic_update_slice", d, 2) || !window_fits(c, "dynamic_update_slice", x, u->extent)) return NULL;
+    if (!starts_check(c, "dynamic_update_slice", d, 2) || !window_fits(c, "dynamic_update_slice", x, u->extent))
+        return NULL;
     return x;
 }
 
@@ -222,26 +236,33 @@ static tsr_node *clamp_matrix(tsr_ctx *c, tsr_node *index, const tsr_type *x, co
     }
     tsr_node *hi = tsr_prim_concat(c, x->rank, bound, 0);
     if (tsr_is_poison(index)) return tsr_poison(c);
-    return tsr_prim3(c, TSR_S_CLAMP, tsr_scalar_int(c, TSR_I64, 0), index, axes_expand(c, hi, index->type, 1, (int64_t[]){0}));
+    return tsr_prim3(c, TSR_S_CLAMP, tsr_scalar_int(c, TSR_I64, 0), index,
+                     axes_expand(c, hi, index->type, 1, (int64_t[]){0}));
 }
 
-static tsr_node *update_by_scatter(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size) {
+static tsr_node *update_by_scatter(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched,
+                                   const tsr_extent *size) {
     const tsr_type *x = n->type;
     int64_t axes[TSR_MAX_RANK], zero = 0;
     for (int i = 0; i < x->rank; i++) axes[i] = i + 1;
-    tsr_gather_dims dims = {.n_offset = x->rank, .offset = axes, .n_map = x->rank, .map = axes, .index_vector_axis = 1, .unique = true,
-                            .n_operand_batching = 1, .operand_batching = &zero, .n_index_batching = 1, .index_batching = &zero};
+    tsr_gather_dims dims = {.n_offset = x->rank, .offset = axes, .n_map = x->rank, .map = axes, .index_vector_axis = 1,
+                            .unique = true,
+                            .n_operand_batching = 1, .operand_batching = &zero, .n_index_batching = 1,
+                            .index_batching = &zero};
     tsr_node *index = clamp_matrix(c, start_matrix(c, x->rank, src + 2, batched + 2, size), x, n->src[1]->type);
-    return tsr_prim_scatter(c, rule_batch(c, src[0], batched[0], size), index, rule_batch(c, src[1], batched[1], size), &dims,
+    return tsr_prim_scatter(c, rule_batch(c, src[0], batched[0], size), index, rule_batch(c, src[1], batched[1], size),
+                            &dims,
                             TSR_SCATTER_SET);
 }
 
-static tsr_node *update_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size) {
+static tsr_node *update_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched,
+                             const tsr_extent *size) {
     int rank = n->type->rank;
     if (any(rank, batched + 2)) return update_by_scatter(c, n, src, batched, size);
     tsr_node *start[TSR_MAX_RANK + 1];
     starts_under_batch(c, rank, src + 2, start);
-    return tsr_prim_dynamic_update_slice(c, rule_batch(c, src[0], batched[0], size), rule_batch(c, src[1], batched[1], size), start);
+    return tsr_prim_dynamic_update_slice(c, rule_batch(c, src[0], batched[0], size),
+                                         rule_batch(c, src[1], batched[1], size), start);
 }
 
 static tsr_status update_ref(struct ref_call *r) {

@@ -1,19 +1,21 @@
 /* op_reduce.c: reduce, argreduce and cumulate: combining elements along axes.
  *
- * reduce follows StableHLO with one of the seven combining functions of tsr_reduce as its body and that function's identity as the
- * initial value, so an empty axis gives the identity. The reference accumulates in f64 or exact integers in row-major order and
- * rounds once. Order is free to a device only within its own documented rule (docs/tile.md).
+ * reduce follows StableHLO with one of the seven combining functions of tsr_reduce as its body and that function's
+ * identity as the initial value, so an empty axis gives the identity. The reference accumulates in f64 or exact
+ * integers in row-major order and rounds once. Order is free to a device only within its own documented rule
+ * (docs/tile.md).
  *
- * Gradients: sum spreads the cotangent; max and min share it equally among elements that tie; prod multiplies by the product of
- * the others, taken as exclusive prefix times exclusive suffix product, so zeros are handled exactly and to any order. Running max and
- * min pass it to the latest element that set or equalled the record. and, or, xor and argreduce are piecewise constant. */
+ * Gradients: sum spreads the cotangent; max and min share it equally among elements that tie; prod multiplies by the
+ * product of the others, taken as exclusive prefix times exclusive suffix product, so zeros are handled exactly and
+ * to any order. Running max and min pass it to the latest element that set or equalled the record. and, or, xor and
+ * argreduce are piecewise constant. */
 #include <math.h>
 #include <string.h>
 
 #include "graph/axes.h"
 #include "graph/ref.h"
 
-/* ---- reduce ------------------------------------------------------------------------------------------------------------- */
+/* ---- reduce ----------------------------------------------------------------------------------------------------- */
 
 /* Axes are kept ascending, so that equal reductions are one node. */
 tsr_node *tsr_prim_reduce(tsr_ctx *c, tsr_node *x, tsr_reduce op, int n, const int64_t *axes) {
@@ -62,7 +64,8 @@ static tsr_node *prod_cotangent(tsr_ctx *c, tsr_node *x, tsr_node *g, size_t cou
     }
     for (size_t i = count; i-- > 0;) {
         int64_t axis = axes[count - 1 - i];
-        g = tsr_prim2(c, TSR_S_MUL, axes_expand(c, g, stage[i]->type, 1, &axis), product_of_others(c, stage[i], (int)axis));
+        g = tsr_prim2(c, TSR_S_MUL, axes_expand(c, g, stage[i]->type, 1, &axis),
+                      product_of_others(c, stage[i], (int)axis));
     }
     return g;
 }
@@ -80,7 +83,8 @@ static bool reduce_vjp(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const boo
     return true;
 }
 
-static tsr_node *reduce_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size) {
+static tsr_node *reduce_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched,
+                             const tsr_extent *size) {
     const struct attr *axes = node_attr(n, ATTR_AXES);
     int64_t under[TSR_MAX_RANK];
     (void)batched, (void)size;
@@ -136,10 +140,11 @@ const struct op_def op_REDUCE = {
     .sample = reduce_sample,
 };
 
-/* ---- argreduce ------------------------------------------------------------------------------------------------------------ */
+/* ---- argreduce -------------------------------------------------------------------------------------------------- */
 
 tsr_node *tsr_prim_argreduce(tsr_ctx *c, tsr_node *x, tsr_reduce max_or_min, int axis, tsr_dtype index_type) {
-    struct attr a[3] = {attr_int(ATTR_AXIS, axis), attr_int(ATTR_REDUCE, (int64_t)max_or_min), attr_dtype(ATTR_DTYPE, index_type)};
+    struct attr a[3] = {attr_int(ATTR_AXIS, axis), attr_int(ATTR_REDUCE, (int64_t)max_or_min),
+                        attr_dtype(ATTR_DTYPE, index_type)};
     return node_make(c, &(struct draft){.op = TSR_OP_ARGREDUCE, .nsrc = 1, .src = &x, .nattr = 3, .attr = a});
 }
 
@@ -149,21 +154,26 @@ static const tsr_type *argreduce_infer(tsr_ctx *c, const struct draft *d) {
     tsr_dtype t = draft_attr(d, ATTR_DTYPE)->dtype;
     if (!axes_is_plain(c, "argreduce", x) || !axes_check(c, "argreduce", "axis", 1, &axis, x->rank)) return NULL;
     if (op != TSR_REDUCE_MAX && op != TSR_REDUCE_MIN)
-        return err_set(c, TSR_EINVAL, "argreduce: finds the place of a max or a min, not of a %s", reduce_name(op)), NULL;
+        return err_set(c, TSR_EINVAL, "argreduce: finds the place of a max or a min, not of a %s", reduce_name(op)),
+            NULL;
     if (dtype_is_complex(x->dtype) || !reduce_admits(c, "argreduce", op, x->dtype))
-        return err_set(c, TSR_EINVAL, "argreduce: %s has no order; take abs or a real part first", type_text(c, x)), NULL;
+        return err_set(c, TSR_EINVAL, "argreduce: %s has no order; take abs or a real part first", type_text(c, x)),
+            NULL;
     if ((unsigned)t >= TSR_DTYPE_COUNT || !dtype_is_int(t))
         return err_set(c, TSR_EINVAL, "argreduce: an index cannot be %s; ask for an integer dtype such as i32 or i64",
                        (unsigned)t < TSR_DTYPE_COUNT ? tsr_dtype_name(t) : "that"), NULL;
     if (extent_is(x->extent[axis], 0))
-        return err_set(c, TSR_EINVAL, "argreduce: axis %d of %s is empty, so no element is the %s", (int)axis, type_text(c, x), reduce_name(op)), NULL;
+        return err_set(c, TSR_EINVAL, "argreduce: axis %d of %s is empty, so no element is the %s", (int)axis,
+                       type_text(c, x), reduce_name(op)), NULL;
     const tsr_type *y = type_drop_axis(c, x, (int)axis);
     return y ? type_with_dtype(c, y, t) : NULL;
 }
 
-static tsr_node *argreduce_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size) {
+static tsr_node *argreduce_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched,
+                                const tsr_extent *size) {
     (void)batched, (void)size;
-    return tsr_prim_argreduce(c, src[0], (tsr_reduce)node_int(n, ATTR_REDUCE), (int)node_int(n, ATTR_AXIS) + 1, n->type->dtype);
+    return tsr_prim_argreduce(c, src[0], (tsr_reduce)node_int(n, ATTR_REDUCE), (int)node_int(n, ATTR_AXIS) + 1,
+                              n->type->dtype);
 }
 
 /* Strictly better than the best so far; a NaN beats every number and the first NaN stays. */
@@ -203,7 +213,8 @@ static tsr_fn *argreduce_sample(tsr_ctx *c, struct sample *s) {
     if (dim[axis] == 0) dim[axis] = 1;
     s->distinct = sample_int(s, 0, 1) || dtype_is_float(s->dtype);
     if (tsr_fn_begin(c, "argreduce")) return NULL;
-    tsr_node *y = tsr_prim_argreduce(c, sample_param(c, s->dtype, rank, dim), sample_int(s, 0, 1) ? TSR_REDUCE_MAX : TSR_REDUCE_MIN, axis,
+    tsr_node *y = tsr_prim_argreduce(c, sample_param(c, s->dtype, rank, dim), sample_int(s, 0, 1) ? TSR_REDUCE_MAX
+                                     : TSR_REDUCE_MIN, axis,
                                      index_type[sample_int(s, 0, 3)]);
     return tsr_fn_end(c, 1, &y);
 }
@@ -222,7 +233,7 @@ const struct op_def op_ARGREDUCE = {
     .sample = argreduce_sample,
 };
 
-/* ---- cumulate --------------------------------------------------------------------------------------------------------------- */
+/* ---- cumulate --------------------------------------------------------------------------------------------------- */
 
 tsr_node *tsr_prim_cumulate(tsr_ctx *c, tsr_node *x, tsr_reduce op, int axis, bool reverse) {
     struct attr a[3] = {attr_int(ATTR_AXIS, axis), attr_int(ATTR_REDUCE, (int64_t)op), attr_int(ATTR_REVERSE, reverse)};
@@ -236,8 +247,9 @@ static const tsr_type *cumulate_infer(tsr_ctx *c, const struct draft *d) {
            reduce_admits(c, "cumulate", draft_int(d, ATTR_REDUCE), x->dtype) ? x : NULL;
 }
 
-/* y_k = x_0 ... x_k, so dx_i = (x_0 ... x_{i-1}) S_i with S_i = g_i + x_{i+1} S_{i+1}. The recurrence is solved by doubling: after
- * each turn S covers twice as many terms and A is the product that leads past them. No division, so zeros are exact. */
+/* y_k = x_0 ... x_k, so dx_i = (x_0 ... x_{i-1}) S_i with S_i = g_i + x_{i+1} S_{i+1}. The recurrence is solved by
+ * doubling: after each turn S covers twice as many terms and A is the product that leads past them. No division, so
+ * zeros are exact. */
 static tsr_node *running_prod_cotangent(tsr_ctx *c, tsr_node *x, tsr_node *g, int axis, bool reverse) {
     int64_t lo, hi, step = reverse ? 1 : -1; /* towards the start of the walk */
     tsr_node *before = axes_shifted(c, tsr_prim_cumulate(c, x, TSR_REDUCE_PROD, axis, reverse), axis, -step, 1);
@@ -251,7 +263,8 @@ static tsr_node *running_prod_cotangent(tsr_ctx *c, tsr_node *x, tsr_node *g, in
     return tsr_prim2(c, TSR_S_MUL, before, s);
 }
 
-/* Each y_k came from the latest element that equals it: its place is the running max (min, walking back) of such places. */
+/* Each y_k came from the latest element that equals it: its place is the running max (min, walking back) of such
+ * places. */
 static tsr_node *running_pick_cotangent(tsr_ctx *c, tsr_node *n, tsr_node *g, int axis, bool reverse) {
     const tsr_type *x = n->type, *places = type_with_dtype(c, x, TSR_I64);
     if (!places) return tsr_poison(c);
@@ -261,7 +274,8 @@ static tsr_node *running_pick_cotangent(tsr_ctx *c, tsr_node *n, tsr_node *g, in
     int64_t here = axis, others[TSR_MAX_RANK];
     int m = axes_rest(x->rank, 1, &here, 0, NULL, others);
     tsr_gather_dims d = {.n_collapsed = 1, .collapsed = &here, .n_map = 1, .map = &here, .index_vector_axis = x->rank,
-                         .n_operand_batching = m, .operand_batching = others, .n_index_batching = m, .index_batching = others};
+                         .n_operand_batching = m, .operand_batching = others, .n_index_batching = m,
+                         .index_batching = others};
     return tsr_prim_scatter(c, axes_zeros(c, x), place, g, &d, TSR_SCATTER_ADD);
 }
 
@@ -279,9 +293,11 @@ static bool cumulate_vjp(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const b
     return true;
 }
 
-static tsr_node *cumulate_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size) {
+static tsr_node *cumulate_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched,
+                               const tsr_extent *size) {
     (void)batched, (void)size;
-    return tsr_prim_cumulate(c, src[0], (tsr_reduce)node_int(n, ATTR_REDUCE), (int)node_int(n, ATTR_AXIS) + 1, node_int(n, ATTR_REVERSE) != 0);
+    return tsr_prim_cumulate(c, src[0], (tsr_reduce)node_int(n, ATTR_REDUCE), (int)node_int(n, ATTR_AXIS) + 1,
+                             node_int(n, ATTR_REVERSE) != 0);
 }
 
 static tsr_status cumulate_ref(struct ref_call *r) {

@@ -1,50 +1,60 @@
 /* op_scatter.c: scatter: windows of an update tensor meet an operand at places that an index tensor names.
  *
- * Dimension numbers are those of StableHLO scatter (gather.h). Updates apply in row-major order of the update tensor, so with SET
- * the last writer of a place wins, whatever the number of threads. A window that does not lie wholly inside the operand is skipped
- * whole (XLA's reading; nothing is clamped). `unique` promises that no two updates meet.
+ * Dimension numbers are those of StableHLO scatter (gather.h). Updates apply in row-major order of the update
+ * tensor, so with SET the last writer of a place wins, whatever the number of threads. A window that does not lie
+ * wholly inside the operand is skipped whole (XLA's reading; nothing is clamped). `unique` promises that no two
+ * updates meet.
  *
- * Gradients: ADD passes the cotangent to the operand and gathers it for the updates. SET blanks overwritten places; without
- * `unique` the winners are found by scattering every update's position and reading it back. MUL multiplies by the others' product, with
- * zeros counted apart so that nothing divides by zero (its second derivative at an exact zero is not defined that way). MIN and MAX share
- * the cotangent equally among all that tie. Updates that were skipped get zero. */
+ * Gradients: ADD passes the cotangent to the operand and gathers it for the updates. SET blanks overwritten places;
+ * without `unique` the winners are found by scattering every update's position and reading it back. MUL multiplies
+ * by the others' product, with zeros counted apart so that nothing divides by zero (its second derivative at an
+ * exact zero is not defined that way). MIN and MAX share the cotangent equally among all that tie. Updates that were
+ * skipped get zero. */
 #include <inttypes.h>
 
 #include "graph/gather.h"
 #include "graph/ref.h"
 
 static const char *const scatter_name[] = {
-    [TSR_SCATTER_SET] = "set", [TSR_SCATTER_ADD] = "add", [TSR_SCATTER_MUL] = "mul", [TSR_SCATTER_MIN] = "min", [TSR_SCATTER_MAX] = "max",
+    [TSR_SCATTER_SET] = "set", [TSR_SCATTER_ADD] = "add", [TSR_SCATTER_MUL] = "mul", [TSR_SCATTER_MIN] = "min",
+    [TSR_SCATTER_MAX] = "max",
 };
 enum { SCATTER_KINDS = sizeof scatter_name / sizeof *scatter_name };
 
-tsr_node *tsr_prim_scatter(tsr_ctx *c, tsr_node *x, tsr_node *index, tsr_node *update, const tsr_gather_dims *d, tsr_scatter how) {
+tsr_node *tsr_prim_scatter(tsr_ctx *c, tsr_node *x, tsr_node *index, tsr_node *update, const tsr_gather_dims *d,
+                           tsr_scatter how) {
     tsr_node *src[3] = {x, index, update};
     struct attr a[GATHER_ATTRS + 2];
     if (axes_poison(3, src) || !gather_counts_valid(c, "scatter", d)) return tsr_poison(c);
     gather_attrs(d, a);
     a[GATHER_ATTRS] = attr_int(ATTR_UNIQUE, d->unique);
     a[GATHER_ATTRS + 1] = attr_int(ATTR_MODE, (int64_t)how);
-    return node_make(c, &(struct draft){.op = TSR_OP_SCATTER, .nsrc = 3, .src = src, .nattr = GATHER_ATTRS + 2, .attr = a});
+    return node_make(c, &(struct draft){.op = TSR_OP_SCATTER, .nsrc = 3, .src = src, .nattr = GATHER_ATTRS + 2,
+                                        .attr = a});
 }
 
-/* ---- type --------------------------------------------------------------------------------------------------------------- */
+/* ---- type ------------------------------------------------------------------------------------------------------- */
 
-static bool update_fits(tsr_ctx *c, const tsr_gather_dims *d, const tsr_type *x, const tsr_type *index, const tsr_type *u) {
+static bool update_fits(tsr_ctx *c, const tsr_gather_dims *d, const tsr_type *x, const tsr_type *index,
+                        const tsr_type *u) {
     struct gather_layout l;
     gather_layout(d, x->rank, index->rank, &l);
     if (u->rank != l.rank) {
-        err_set(c, TSR_EINVAL, "scatter: an update %s of rank %d, but %d window axes and the index tensor %s ask for rank %d", type_text(c, u),
-                u->rank, d->n_offset, type_text(c, index), l.rank);
+        err_set(c, TSR_EINVAL, "scatter: an update %s of rank %d, but %d window axes and the index tensor %s ask for "
+                "rank %d", type_text(c, u), u->rank, d->n_offset, type_text(c, index), l.rank);
         return false;
     }
     for (int a = 0; a < l.rank; a++) {
         int w = l.operand_axis[a], b = l.index_axis[a];
-        if (w >= 0 ? !extent_require_le(c, u->extent[a], x->extent[w], "scatter: window axis %d of the update %s is longer than axis %d of the "
-                                        "operand %s", a, type_text(c, u), w, type_text(c, x))
-                   : !extent_require_equal(c, u->extent[a], index->extent[b], "scatter: axis %d of the update %s must have the extent of axis %d "
-                                           "of the index tensor %s", a, type_text(c, u), b, type_text(c, index)))
+        if (w >= 0) {
+            if (!extent_require_le(c, u->extent[a], x->extent[w], "scatter: window axis %d of the update %s is longer "
+                                   "than axis %d of the operand %s", a, type_text(c, u), w, type_text(c, x)))
+                return false;
+        } else if (!extent_require_equal(c, u->extent[a], index->extent[b], "scatter: axis %d of the update %s must "
+                                         "have the extent of axis %d of the index tensor %s", a, type_text(c, u), b,
+                                         type_text(c, index))) {
             return false;
+        }
     }
     return true;
 }
@@ -54,15 +64,17 @@ static const tsr_type *scatter_infer(tsr_ctx *c, const struct draft *d) {
     int64_t how = draft_int(d, ATTR_MODE);
     tsr_gather_dims dims;
     gather_dims(d->nattr, d->attr, &dims);
-    if (how < 0 || how >= SCATTER_KINDS) return err_set(c, TSR_EINVAL, "scatter: mode %" PRId64 " is not one of tsr_scatter", how), NULL;
+    if (how < 0 || how >= SCATTER_KINDS)
+        return err_set(c, TSR_EINVAL, "scatter: mode %" PRId64 " is not one of tsr_scatter", how), NULL;
     if (u->kind != TSR_TENSOR || x->kind != TSR_TENSOR || u->dtype != x->dtype) {
-        err_set(c, TSR_EINVAL, "scatter: an update %s for an operand %s; both need one dtype (convert the update)", type_text(c, u), type_text(c, x));
+        err_set(c, TSR_EINVAL, "scatter: an update %s for an operand %s; both need one dtype (convert the update)",
+                type_text(c, u), type_text(c, x));
         return NULL;
     }
     return gather_check(c, "scatter", &dims, x, index) && update_fits(c, &dims, x, index, u) ? x : NULL;
 }
 
-/* ---- gradient ------------------------------------------------------------------------------------------------------------ */
+/* ---- gradient --------------------------------------------------------------------------------------------------- */
 
 /* What the rules below are written with: the node's parts and the window extents over operand axes. */
 struct parts {
@@ -91,16 +103,22 @@ static tsr_node *read_back(const struct parts *p, tsr_node *from) {
 static tsr_node *write(const struct parts *p, tsr_node *to, tsr_node *what, tsr_scatter how) {
     return tsr_prim_scatter(p->c, to, p->index, what, &p->d, how);
 }
-static tsr_node *inside(const struct parts *p) { return gather_inside(p->c, &p->d, p->x->type, p->size, p->index, p->update->type); }
-static tsr_node *keep_where(tsr_ctx *c, tsr_node *mask, tsr_node *x) { return tsr_prim3(c, TSR_S_SELECT, mask, x, rule_full_like(c, x, 0)); }
+static tsr_node *inside(const struct parts *p) {
+    return gather_inside(p->c, &p->d, p->x->type, p->size, p->index, p->update->type);
+}
+static tsr_node *keep_where(tsr_ctx *c, tsr_node *mask, tsr_node *x) {
+    return tsr_prim3(c, TSR_S_SELECT, mask, x, rule_full_like(c, x, 0));
+}
 static tsr_node *both(tsr_ctx *c, tsr_node *a, tsr_node *b) { return tsr_prim2(c, TSR_S_AND, a, b); }
 
-/* True for the updates that are seen in the result of SET. Their positions, written the same way, survive where they do. */
+/* True for the updates that are seen in the result of SET. Their positions, written the same way, survive where they
+ * do. */
 static tsr_node *winners(const struct parts *p) {
     tsr_ctx *c = p->c;
     if (p->d.unique) return inside(p);
     const tsr_extent *n = type_elements(c, p->update->type);
-    const tsr_type *line = n ? tsr_type_tensor(c, TSR_I64, 1, &n) : NULL, *t = type_with_dtype(c, p->update->type, TSR_I64);
+    const tsr_type *line = n ? tsr_type_tensor(c, TSR_I64, 1, &n) : NULL,
+        *t = type_with_dtype(c, p->update->type, TSR_I64);
     const tsr_type *tx = type_with_dtype(c, p->x->type, TSR_I64);
     if (!line || !t || !tx) return tsr_poison(c);
     tsr_node *mine = tsr_prim_reshape(c, tsr_prim_iota(c, line, 0), t);
@@ -152,15 +170,16 @@ static void pick_vjp(const struct parts *p, tsr_node *g, const bool *want, tsr_n
 static bool nothing_fits(const struct parts *p) {
     for (int i = 0; i < p->d.n_map; i++) {
         int64_t size, extent, a = p->d.map[i];
-        if (tsr_extent_is_int(p->size[a], &size) && tsr_extent_is_int(p->x->type->extent[a], &extent) && size > extent) return true;
+        if (tsr_extent_is_int(p->size[a], &size) && tsr_extent_is_int(p->x->type->extent[a], &extent) && size > extent)
+            return true;
     }
     return false;
 }
 
 static bool scatter_vjp(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const bool *want, tsr_node **gsrc) {
     static void (*const rule[SCATTER_KINDS])(const struct parts *, tsr_node *, const bool *, tsr_node **) = {
-        [TSR_SCATTER_SET] = set_vjp, [TSR_SCATTER_ADD] = add_vjp, [TSR_SCATTER_MUL] = mul_vjp, [TSR_SCATTER_MIN] = pick_vjp,
-        [TSR_SCATTER_MAX] = pick_vjp,
+        [TSR_SCATTER_SET] = set_vjp, [TSR_SCATTER_ADD] = add_vjp, [TSR_SCATTER_MUL] = mul_vjp,
+        [TSR_SCATTER_MIN] = pick_vjp, [TSR_SCATTER_MAX] = pick_vjp,
     };
     struct parts p;
     if (!parts_of(c, n, &p)) return false;
@@ -169,27 +188,31 @@ static bool scatter_vjp(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const bo
     return true;
 }
 
-/* ---- batching, reference, samples ----------------------------------------------------------------------------------------- */
+/* ---- batching, reference, samples ------------------------------------------------------------------------------- */
 
-/* With one index tensor for the whole batch, the batch axis is one more window axis of operand and update; else all three get it, as a
- * batching pair. */
-static tsr_node *scatter_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size) {
+/* With one index tensor for the whole batch, the batch axis is one more window axis of operand and update; else all
+ * three get it, as a batching pair. */
+static tsr_node *scatter_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched,
+                              const tsr_extent *size) {
     struct gather_room room;
     tsr_gather_dims d, under;
     gather_dims(n->nattr, n->attr, &d);
     gather_batch(&d, true, batched[1], &room, &under);
-    return tsr_prim_scatter(c, rule_batch(c, src[0], batched[0], size), src[1], rule_batch(c, src[2], batched[2], size), &under,
+    return tsr_prim_scatter(c, rule_batch(c, src[0], batched[0], size), src[1], rule_batch(c, src[2], batched[2], size),
+                            &under,
                             (tsr_scatter)node_int(n, ATTR_MODE));
 }
 
 static struct ref_val combine(tsr_scatter how, tsr_dtype t, struct ref_val old, struct ref_val u) {
     static const tsr_reduce as[SCATTER_KINDS] = {
-        [TSR_SCATTER_ADD] = TSR_REDUCE_SUM, [TSR_SCATTER_MUL] = TSR_REDUCE_PROD, [TSR_SCATTER_MIN] = TSR_REDUCE_MIN, [TSR_SCATTER_MAX] = TSR_REDUCE_MAX,
+        [TSR_SCATTER_ADD] = TSR_REDUCE_SUM, [TSR_SCATTER_MUL] = TSR_REDUCE_PROD, [TSR_SCATTER_MIN] = TSR_REDUCE_MIN,
+        [TSR_SCATTER_MAX] = TSR_REDUCE_MAX,
     };
     return how == TSR_SCATTER_SET ? u : ref_reduce(as[how], t, old, u);
 }
 
-static bool window_inside(const tsr_gather_dims *d, const struct ref_tensor *x, const int64_t *size, const int64_t *start) {
+static bool window_inside(const tsr_gather_dims *d, const struct ref_tensor *x, const int64_t *size,
+                          const int64_t *start) {
     for (int i = 0; i < d->n_map; i++) {
         int64_t a = d->map[i];
         if (start[a] < 0 || start[a] > x->dim[a] - size[a]) return false;
@@ -224,7 +247,8 @@ static tsr_status scatter_ref(struct ref_call *r) {
     return TSR_OK;
 }
 
-/* Distinct rows of a matrix: what `unique` may be said of. The row numbers are a literal, so random data cannot break the promise. */
+/* Distinct rows of a matrix: what `unique` may be said of. The row numbers are a literal, so random data cannot
+ * break the promise. */
 static tsr_node *sample_unique(tsr_ctx *c, struct sample *s, tsr_scatter how) {
     int64_t dim[2], rows[64], window = 1, zero = 0;
     sample_dims(s, 2, dim);
@@ -235,7 +259,8 @@ static tsr_node *sample_unique(tsr_ctx *c, struct sample *s, tsr_scatter how) {
         rows[i] = rows[j], rows[j] = t;
     }
     if (n && sample_int(s, 0, 1)) rows[0] = -1; /* skipped */
-    tsr_gather_dims d = {.n_offset = 1, .offset = &window, .n_collapsed = 1, .collapsed = &zero, .n_map = 1, .map = &zero, .index_vector_axis = 1, .unique = true};
+    tsr_gather_dims d = {.n_offset = 1, .offset = &window, .n_collapsed = 1, .collapsed = &zero, .n_map = 1,
+                         .map = &zero, .index_vector_axis = 1, .unique = true};
     tsr_node *x = sample_param(c, s->dtype, 2, dim), *u = sample_param(c, s->dtype, 2, (int64_t[]){n, dim[1]});
     const tsr_type *t = tsr_type_dims(c, TSR_I64, 1, &n);
     return t ? tsr_prim_scatter(c, x, tsr_const(c, t, rows), u, &d, how) : tsr_poison(c);
@@ -245,7 +270,8 @@ static tsr_node *sample_any(tsr_ctx *c, struct sample *s, tsr_scatter how) {
     struct gather_case g;
     gather_case(s, &g);
     gather_case_range(s, &g, 1);
-    tsr_node *x = sample_param(c, s->dtype, g.rank, g.dim), *index = sample_param(c, g.index_type, g.index_rank, g.index_dim);
+    tsr_node *x = sample_param(c, s->dtype, g.rank, g.dim),
+        *index = sample_param(c, g.index_type, g.index_rank, g.index_dim);
     tsr_node *u = sample_param(c, s->dtype, g.result_rank, g.result_dim);
     return tsr_prim_scatter(c, x, index, u, &g.d, how);
 }
@@ -254,7 +280,9 @@ static tsr_fn *scatter_sample(tsr_ctx *c, struct sample *s) {
     tsr_scatter how = (tsr_scatter)sample_int(s, 0, SCATTER_KINDS - 1);
     bool unique = sample_int(s, 0, 3) == 0, pick = how == TSR_SCATTER_MIN || how == TSR_SCATTER_MAX;
     if (pick) s->distinct = true, s->smooth = false;
-    if (how == TSR_SCATTER_MUL) s->lo[0] = s->lo[2] = dtype_is_float(s->dtype) ? 0.5 : 1, s->hi[0] = s->hi[2] = dtype_is_float(s->dtype) ? 1.5 : 3;
+    if (how == TSR_SCATTER_MUL)
+        s->lo[0] = s->lo[2] = dtype_is_float(s->dtype) ? 0.5 : 1, s->hi[0] = s->hi[2] = dtype_is_float(s->dtype) ? 1.5
+            : 3;
     if (how == TSR_SCATTER_MUL && unique) s->lo[1] = s->lo[0], s->hi[1] = s->hi[0];
     if (tsr_fn_begin(c, scatter_name[how])) return NULL;
     tsr_node *y = unique ? sample_unique(c, s, how) : sample_any(c, s, how);

@@ -1,13 +1,14 @@
 /* op_window.c: reduce_window and select_and_scatter: pooling and its gradient.
  *
- * reduce_window follows StableHLO: the source is dilated, padded (negative padding crops) with the identity of the combining function, and
- * every window is combined. select_and_scatter here always adds, starts from zero, and picks the first greatest (or least) element of
- * each window among those inside the source; a NaN wins as it does in max.
+ * reduce_window follows StableHLO: the source is dilated, padded (negative padding crops) with the identity of the
+ * combining function, and every window is combined. select_and_scatter here always adds, starts from zero, and picks
+ * the first greatest (or least) element of each window among those inside the source; a NaN wins as it does in max.
  *
- * Gradients: a windowed sum is carried back by the transposed window sum (stride and source dilation exchanged); max and min without
- * dilations by select_and_scatter. The rest (products, dilated max) goes through patches: one shifted strided slice for each window
- * element, stacked along a new last axis, where it is an ordinary reduce (ties then share). Windows of more than PATCHES elements are
- * refused there. select_and_scatter is linear in its second operand; its gradient reads, through patches, what each window picked. */
+ * Gradients: a windowed sum is carried back by the transposed window sum (stride and source dilation exchanged); max
+ * and min without dilations by select_and_scatter. The rest (products, dilated max) goes through patches: one
+ * shifted strided slice for each window element, stacked along a new last axis, where it is an ordinary reduce (ties
+ * then share). Windows of more than PATCHES elements are refused there. select_and_scatter is linear in its second
+ * operand; its gradient reads, through patches, what each window picked. */
 #include <inttypes.h>
 #include <math.h>
 
@@ -16,7 +17,7 @@
 
 enum { PATCHES = 4096 };
 
-/* ---- the window of a node, axis by axis ----------------------------------------------------------------------------------- */
+/* ---- the window of a node, axis by axis ------------------------------------------------------------------------- */
 
 struct window {
     int rank;
@@ -24,12 +25,14 @@ struct window {
     struct axis_window axis[TSR_MAX_RANK];
 };
 
-static void window_fill(struct window *w, int rank, const int64_t *extent, const int64_t *stride, const int64_t *base, const int64_t *dilation,
+static void window_fill(struct window *w, int rank, const int64_t *extent, const int64_t *stride, const int64_t *base,
+                        const int64_t *dilation,
                         const int64_t *low, const int64_t *high) {
     w->rank = rank;
     for (int a = 0; a < rank; a++) {
         w->extent[a] = extent ? extent[a] : 1;
-        w->axis[a] = (struct axis_window){.stride = stride ? stride[a] : 1, .base = base ? base[a] : 1, .dilation = dilation ? dilation[a] : 1,
+        w->axis[a] = (struct axis_window){.stride = stride ? stride[a] : 1, .base = base ? base[a] : 1,
+                                          .dilation = dilation ? dilation[a] : 1,
                                           .low = low ? low[a] : 0, .high = high ? high[a] : 0};
     }
 }
@@ -41,8 +44,10 @@ static const int64_t *ints_or_null(int n, const struct attr *attr, enum attr_key
 }
 
 static void window_of(struct window *w, int rank, int n, const struct attr *attr) {
-    window_fill(w, rank, ints_or_null(n, attr, ATTR_WINDOW), ints_or_null(n, attr, ATTR_STRIDE), ints_or_null(n, attr, ATTR_BASE_DILATION),
-                ints_or_null(n, attr, ATTR_WINDOW_DILATION), ints_or_null(n, attr, ATTR_PAD_LOW), ints_or_null(n, attr, ATTR_PAD_HIGH));
+    window_fill(w, rank, ints_or_null(n, attr, ATTR_WINDOW), ints_or_null(n, attr, ATTR_STRIDE),
+                ints_or_null(n, attr, ATTR_BASE_DILATION),
+                ints_or_null(n, attr, ATTR_WINDOW_DILATION), ints_or_null(n, attr, ATTR_PAD_LOW),
+                ints_or_null(n, attr, ATTR_PAD_HIGH));
 }
 
 static bool window_dilated(const struct window *w) {
@@ -64,7 +69,8 @@ struct window_attrs {
     struct attr attr[7];
 };
 static int window_attrs(const struct window *w, tsr_reduce op, bool dilations, struct window_attrs *out) {
-    static const enum attr_key key[6] = {ATTR_WINDOW, ATTR_STRIDE, ATTR_PAD_LOW, ATTR_PAD_HIGH, ATTR_BASE_DILATION, ATTR_WINDOW_DILATION};
+    static const enum attr_key key[6] = {ATTR_WINDOW, ATTR_STRIDE, ATTR_PAD_LOW, ATTR_PAD_HIGH, ATTR_BASE_DILATION,
+                                         ATTR_WINDOW_DILATION};
     for (int a = 0; a < w->rank; a++) {
         const struct axis_window *x = &w->axis[a];
         const int64_t v[6] = {w->extent[a], x->stride, x->low, x->high, x->base, x->dilation};
@@ -80,10 +86,12 @@ static bool window_check(tsr_ctx *c, const char *op, const struct window *w) {
     for (int a = 0; a < w->rank; a++) {
         const struct axis_window *x = &w->axis[a];
         const struct { const char *what; int64_t v; } least_one[] = {
-            {"window extent", w->extent[a]}, {"stride", x->stride}, {"base dilation", x->base}, {"window dilation", x->dilation}};
+            {"window extent", w->extent[a]}, {"stride", x->stride}, {"base dilation", x->base},
+            {"window dilation", x->dilation}};
         for (int i = 0; i < 4; i++)
             if (least_one[i].v < 1)
-                return err_set(c, TSR_EINVAL, "%s: %s on axis %d is %" PRId64 "; it must be at least 1", op, least_one[i].what, a, least_one[i].v), false;
+                return err_set(c, TSR_EINVAL, "%s: %s on axis %d is %" PRId64 "; it must be at least 1", op,
+                               least_one[i].what, a, least_one[i].v), false;
     }
     return true;
 }
@@ -91,7 +99,8 @@ static bool window_check(tsr_ctx *c, const char *op, const struct window *w) {
 static const tsr_type *window_result(tsr_ctx *c, const tsr_type *x, const struct window *w) {
     const tsr_extent *extent[TSR_MAX_RANK];
     for (int a = 0; a < x->rank; a++)
-        if (!(extent[a] = axis_window_count(c, x->extent[a], tsr_extent_int(c, w->extent[a]), &w->axis[a]))) return NULL;
+        if (!(extent[a] = axis_window_count(c, x->extent[a], tsr_extent_int(c, w->extent[a]), &w->axis[a])))
+            return NULL;
     return tsr_type_tensor(c, x->dtype, x->rank, extent);
 }
 
@@ -112,7 +121,7 @@ static int64_t window_read(const struct window *w, const struct ref_tensor *x, c
     return ref_ravel(x->rank, x->dim, from);
 }
 
-/* ---- patches: (result..., K), K window elements in row-major order ------------------------------------------------------------ */
+/* ---- patches: (result..., K), K window elements in row-major order ---------------------------------------------- */
 
 static const tsr_extent *padded_extent(tsr_ctx *c, const tsr_extent *n, const struct axis_window *x) {
     return extent_plus(c, extent_dilated(c, n, x->base), x->low + x->high);
@@ -120,8 +129,8 @@ static const tsr_extent *padded_extent(tsr_ctx *c, const tsr_extent *n, const st
 
 static bool patches_allowed(tsr_ctx *c, const char *op, const struct window *w) {
     if (window_elements(w) <= PATCHES) return true;
-    err_set(c, TSR_EUNSUPPORTED, "%s: the gradient of a window of %" PRId64 " elements needs as many shifted copies; at most %d are made. "
-            "Use a smaller window, or reduce in two steps", op, window_elements(w), PATCHES);
+    err_set(c, TSR_EUNSUPPORTED, "%s: the gradient of a window of %" PRId64 " elements needs as many shifted copies; "
+            "at most %d are made. Use a smaller window, or reduce in two steps", op, window_elements(w), PATCHES);
     return false;
 }
 
@@ -129,11 +138,13 @@ static tsr_node *patches(tsr_ctx *c, tsr_node *x, const struct window *w, const 
     int64_t low[TSR_MAX_RANK], high[TSR_MAX_RANK], interior[TSR_MAX_RANK], stride[TSR_MAX_RANK], offset[TSR_MAX_RANK];
     const tsr_extent *start[TSR_MAX_RANK], *limit[TSR_MAX_RANK], *one = tsr_extent_int(c, 1);
     int64_t count = window_elements(w);
-    const tsr_type *flat = type_with_dtype(c, result, x->type->dtype), *slice = one && flat ? type_insert_axis(c, flat, w->rank, one) : NULL;
+    const tsr_type *flat = type_with_dtype(c, result, x->type->dtype), *slice = one && flat
+        ? type_insert_axis(c, flat, w->rank, one) : NULL;
     tsr_node **part = mem_array(c, (size_t)count, sizeof *part), *all = tsr_poison(c);
     if (!part || !slice) goto out;
     for (int a = 0; a < w->rank; a++)
-        low[a] = w->axis[a].low, high[a] = w->axis[a].high, interior[a] = w->axis[a].base - 1, stride[a] = w->axis[a].stride;
+        low[a] = w->axis[a].low, high[a] = w->axis[a].high, interior[a] = w->axis[a].base - 1,
+            stride[a] = w->axis[a].stride;
     tsr_node *padded = tsr_prim_pad_ints(c, x, tsr_scalar_float(c, x->type->dtype, fill), low, high, interior);
     for (int64_t k = 0; k < count; k++) {
         ref_unravel(w->rank, w->extent, k, offset);
@@ -153,10 +164,13 @@ out:
 }
 
 /* The transpose of patches: adds each element of p back to where it was read from, into a tensor of type x. */
-static tsr_node *patches_back(tsr_ctx *c, tsr_node *p, const struct window *w, const tsr_type *result, const tsr_type *x) {
+static tsr_node *patches_back(tsr_ctx *c, tsr_node *p, const struct window *w, const tsr_type *result,
+                              const tsr_type *x) {
     int rank = w->rank;
-    int64_t interior[TSR_MAX_RANK], offset[TSR_MAX_RANK], crop_low[TSR_MAX_RANK], crop_high[TSR_MAX_RANK], step[TSR_MAX_RANK + 1];
-    const tsr_extent *start[TSR_MAX_RANK + 1], *limit[TSR_MAX_RANK + 1], *low[TSR_MAX_RANK], *high[TSR_MAX_RANK], *zero = tsr_extent_int(c, 0);
+    int64_t interior[TSR_MAX_RANK], offset[TSR_MAX_RANK], crop_low[TSR_MAX_RANK], crop_high[TSR_MAX_RANK],
+        step[TSR_MAX_RANK + 1];
+    const tsr_extent *start[TSR_MAX_RANK + 1], *limit[TSR_MAX_RANK + 1], *low[TSR_MAX_RANK], *high[TSR_MAX_RANK],
+        *zero = tsr_extent_int(c, 0);
     const tsr_type *flat = type_with_dtype(c, result, x->dtype);
     tsr_node *sum = NULL, *nothing = tsr_scalar_float(c, x->dtype, 0);
     if (!zero || !flat) return tsr_poison(c);
@@ -181,10 +195,11 @@ static tsr_node *patches_back(tsr_ctx *c, tsr_node *p, const struct window *w, c
         start[a] = zero, limit[a] = extent_dilated(c, x->extent[a], step[a]);
         if (!limit[a]) return tsr_poison(c);
     }
-    return axes_as(c, tsr_prim_slice(c, tsr_prim_pad_ints(c, sum, nothing, crop_low, crop_high, NULL), start, limit, step), x);
+    return axes_as(c, tsr_prim_slice(c, tsr_prim_pad_ints(c, sum, nothing, crop_low, crop_high, NULL), start, limit,
+                                     step), x);
 }
 
-/* ---- reduce_window ------------------------------------------------------------------------------------------------------------ */
+/* ---- reduce_window ---------------------------------------------------------------------------------------------- */
 
 static tsr_node *make_reduce_window(tsr_ctx *c, tsr_node *x, tsr_reduce op, const struct window *w) {
     struct window_attrs a;
@@ -202,7 +217,9 @@ tsr_node *tsr_prim_reduce_window(tsr_ctx *c, tsr_node *x, tsr_reduce op, const t
 static const tsr_type *reduce_window_infer(tsr_ctx *c, const struct draft *d) {
     const tsr_type *x = d->src[0]->type;
     struct window w;
-    if (!axes_is_plain(c, "reduce_window", x) || !reduce_admits(c, "reduce_window", draft_int(d, ATTR_REDUCE), x->dtype)) return NULL;
+    if (!axes_is_plain(c, "reduce_window", x) ||
+        !reduce_admits(c, "reduce_window", draft_int(d, ATTR_REDUCE), x->dtype))
+        return NULL;
     window_of(&w, x->rank, d->nattr, d->attr);
     return window_check(c, "reduce_window", &w) ? window_result(c, x, &w) : NULL;
 }
@@ -214,12 +231,14 @@ static tsr_node *window_sum_back(tsr_ctx *c, tsr_node *n, tsr_node *g, const str
     struct window t = *w;
     for (int a = 0; a < w->rank; a++) {
         axis[a] = a, base[a] = w->axis[a].stride;
-        axis_window_transpose(c, x->extent[a], n->type->extent[a], tsr_extent_int(c, w->extent[a]), &w->axis[a], &low[a], &high[a]);
+        axis_window_transpose(c, x->extent[a], n->type->extent[a], tsr_extent_int(c, w->extent[a]), &w->axis[a],
+                              &low[a], &high[a]);
     }
     g = axes_pad_or_ints(c, g, w->rank, axis, low, high, base, low_int, high_int);
     if (tsr_is_poison(g)) return g;
     for (int a = 0; a < w->rank; a++)
-        t.axis[a] = (struct axis_window){.stride = w->axis[a].base, .base = base[a], .dilation = w->axis[a].dilation, .low = low_int[a], .high = high_int[a]};
+        t.axis[a] = (struct axis_window){.stride = w->axis[a].base, .base = base[a], .dilation = w->axis[a].dilation,
+                                         .low = low_int[a], .high = high_int[a]};
     return axes_as(c, make_reduce_window(c, g, TSR_REDUCE_SUM, &t), x);
 }
 
@@ -240,14 +259,16 @@ static bool reduce_window_vjp(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, co
     tsr_reduce op = (tsr_reduce)node_int(n, ATTR_REDUCE);
     struct window w;
     window_of(&w, n->type->rank, n->nattr, n->attr);
-    if (!want[0] || (op != TSR_REDUCE_SUM && op != TSR_REDUCE_PROD && op != TSR_REDUCE_MAX && op != TSR_REDUCE_MIN)) return true;
+    if (!want[0] || (op != TSR_REDUCE_SUM && op != TSR_REDUCE_PROD && op != TSR_REDUCE_MAX && op != TSR_REDUCE_MIN))
+        return true;
     if (op == TSR_REDUCE_SUM) gsrc[0] = window_sum_back(c, n, gout[0], &w);
     else if (op != TSR_REDUCE_PROD && !window_dilated(&w)) gsrc[0] = make_select(c, n->src[0], gout[0], op, &w);
     else return (gsrc[0] = through_patches(c, n, gout[0], op, &w)) != NULL;
     return true;
 }
 
-static tsr_node *reduce_window_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size) {
+static tsr_node *reduce_window_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched,
+                                    const tsr_extent *size) {
     struct window w, under;
     (void)batched, (void)size;
     if (n->type->rank == TSR_MAX_RANK) return vmap_none(c, n, src, batched, size);
@@ -315,20 +336,23 @@ const struct op_def op_REDUCE_WINDOW = {
     .sample = reduce_window_sample,
 };
 
-/* ---- select_and_scatter ----------------------------------------------------------------------------------------------------------- */
+/* ---- select_and_scatter ----------------------------------------------------------------------------------------- */
 
 static tsr_node *make_select(tsr_ctx *c, tsr_node *x, tsr_node *src, tsr_reduce pick, const struct window *w) {
     struct window_attrs a;
     int n = window_attrs(w, pick, false, &a);
-    return node_make(c, &(struct draft){.op = TSR_OP_SELECT_AND_SCATTER, .nsrc = 2, .src = (tsr_node *[]){x, src}, .nattr = n, .attr = a.attr});
+    return node_make(c, &(struct draft){.op = TSR_OP_SELECT_AND_SCATTER, .nsrc = 2, .src = (tsr_node *[]){x, src},
+                                        .nattr = n, .attr = a.attr});
 }
 
 tsr_node *tsr_prim_select_and_scatter(tsr_ctx *c, tsr_node *x, tsr_node *src, tsr_reduce pick, const tsr_window *v) {
     struct window w;
-    if (tsr_is_poison(x) || tsr_is_poison(src) || !axes_is_plain(c, "select_and_scatter", x->type)) return tsr_poison(c);
+    if (tsr_is_poison(x) || tsr_is_poison(src) || !axes_is_plain(c, "select_and_scatter", x->type))
+        return tsr_poison(c);
     window_fill(&w, x->type->rank, v->extent, v->stride, v->base_dilation, v->dilation, v->pad_low, v->pad_high);
     if (window_dilated(&w)) {
-        err_set(c, TSR_EINVAL, "select_and_scatter: windows here have no dilations; leave base_dilation and dilation at 1");
+        err_set(c, TSR_EINVAL, "select_and_scatter: windows here have no dilations; leave base_dilation and dilation "
+                "at 1");
         return tsr_poison(c);
     }
     return make_select(c, x, src, pick, &w);
@@ -340,7 +364,8 @@ static const tsr_type *select_infer(tsr_ctx *c, const struct draft *d) {
     struct window w;
     if (!axes_is_plain(c, "select_and_scatter", x) || !axes_is_plain(c, "select_and_scatter", src)) return NULL;
     if (pick != TSR_REDUCE_MAX && pick != TSR_REDUCE_MIN)
-        return err_set(c, TSR_EINVAL, "select_and_scatter: windows pick by max or min, not by %s", reduce_name(pick)), NULL;
+        return err_set(c, TSR_EINVAL, "select_and_scatter: windows pick by max or min, not by %s", reduce_name(pick)),
+            NULL;
     if (dtype_is_complex(x->dtype) || !reduce_admits(c, "select_and_scatter", pick, x->dtype))
         return err_set(c, TSR_EINVAL, "select_and_scatter: %s has no order to pick by", type_text(c, x)), NULL;
     window_of(&w, x->rank, d->nattr, d->attr);
@@ -348,14 +373,18 @@ static const tsr_type *select_infer(tsr_ctx *c, const struct draft *d) {
     if (!want) return NULL;
     bool same = src->rank == want->rank && src->dtype == x->dtype;
     for (int a = 0; a < want->rank && same; a++)
-        if (!extent_require_equal(c, src->extent[a], want->extent[a], "select_and_scatter: %s has windows %s, but the source is %s", type_text(c, x),
+        if (!extent_require_equal(c, src->extent[a], want->extent[a],
+                                  "select_and_scatter: %s has windows %s, but the source is %s", type_text(c, x),
                                   type_text(c, want), type_text(c, src)))
             return NULL;
-    if (!same) err_set(c, TSR_EINVAL, "select_and_scatter: %s has windows %s, but the source is %s", type_text(c, x), type_text(c, want), type_text(c, src));
+    if (!same)
+        err_set(c, TSR_EINVAL, "select_and_scatter: %s has windows %s, but the source is %s", type_text(c, x),
+                type_text(c, want), type_text(c, src));
     return same ? x : NULL;
 }
 
-/* Where a window picks does not change for small changes of x; what it picked is read from the cotangent's own patches. */
+/* Where a window picks does not change for small changes of x; what it picked is read from the cotangent's own
+ * patches. */
 static bool select_vjp(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const bool *want, tsr_node **gsrc) {
     tsr_reduce pick = (tsr_reduce)node_int(n, ATTR_REDUCE);
     tsr_node *x = n->src[0];
@@ -365,21 +394,25 @@ static bool select_vjp(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const boo
     window_of(&w, x->type->rank, n->nattr, n->attr);
     if (!patches_allowed(c, "select_and_scatter", &w)) return false;
     int64_t last = w.rank;
-    tsr_node *px = patches(c, x, &w, src, ref_reduce_identity(pick, x->type->dtype).re), *pg = patches(c, gout[0], &w, src, 0);
+    tsr_node *px = patches(c, x, &w, src, ref_reduce_identity(pick, x->type->dtype).re),
+        *pg = patches(c, gout[0], &w, src, 0);
     tsr_node *which = tsr_prim_argreduce(c, px, pick, w.rank, TSR_I32);
     const tsr_type *t = tsr_is_poison(pg) ? NULL : type_with_dtype(c, pg->type, TSR_I32);
     if (!t) return false;
     tsr_node *picked = tsr_prim2(c, TSR_S_EQ, axes_expand(c, which, t, 1, &last), tsr_prim_iota(c, t, w.rank));
-    gsrc[1] = tsr_prim_reduce(c, tsr_prim3(c, TSR_S_SELECT, picked, pg, rule_full_like(c, pg, 0)), TSR_REDUCE_SUM, 1, &last);
+    gsrc[1] = tsr_prim_reduce(c, tsr_prim3(c, TSR_S_SELECT, picked, pg, rule_full_like(c, pg, 0)), TSR_REDUCE_SUM, 1,
+                              &last);
     return true;
 }
 
-static tsr_node *select_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size) {
+static tsr_node *select_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched,
+                             const tsr_extent *size) {
     struct window w, under;
     if (n->type->rank == TSR_MAX_RANK) return vmap_none(c, n, src, batched, size);
     window_of(&w, n->type->rank, n->nattr, n->attr);
     window_under_batch(&w, &under);
-    return make_select(c, rule_batch(c, src[0], batched[0], size), rule_batch(c, src[1], batched[1], size), (tsr_reduce)node_int(n, ATTR_REDUCE), &under);
+    return make_select(c, rule_batch(c, src[0], batched[0], size), rule_batch(c, src[1], batched[1], size),
+                       (tsr_reduce)node_int(n, ATTR_REDUCE), &under);
 }
 
 /* The picked source index of the window at result position at[]; -1 when all of it is padding. */
@@ -390,7 +423,8 @@ static int64_t window_pick(const struct window *w, tsr_reduce pick, const struct
         if (from < 0) continue;
         struct ref_val v = ref_get(x, from), old = best < 0 ? v : ref_get(x, best);
         bool nan = dtype_is_float(x->dtype) && (isnan(v.re) || isnan(old.re));
-        bool better = nan ? !isnan(old.re) : ref_scalar(pick == TSR_REDUCE_MAX ? TSR_S_GT : TSR_S_LT, x->dtype, (struct ref_val[3]){v, old}).u != 0;
+        bool better = nan ? !isnan(old.re) : ref_scalar(pick == TSR_REDUCE_MAX ? TSR_S_GT : TSR_S_LT, x->dtype,
+                                                        (struct ref_val[3]){v, old}).u != 0;
         if (best < 0 || better) best = from;
     }
     return best;

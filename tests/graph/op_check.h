@@ -1,8 +1,9 @@
-/* op_check.h: what the tests of op families share: run a fn, and hold sampled instances of an op against an oracle, its gradient
- * rule against finite differences, its batching rule against a loop.
+/* op_check.h: what the tests of op families share: run a fn, and hold sampled instances of an op against an oracle,
+ * its gradient rule against finite differences, its batching rule against a loop.
  *
- * An oracle computes one op by its definition, written independently of the reference kernel (where the kernel loops over results, the oracle
- * loops over sources, or the other way round). Oracles compute every member of struct ref_val at once, so one text serves all dtypes. */
+ * An oracle computes one op by its definition, written independently of the reference kernel (where the kernel loops
+ * over results, the oracle loops over sources, or the other way round). Oracles compute every member of struct
+ * ref_val at once, so one text serves all dtypes. */
 #ifndef TESTS_GRAPH_OP_CHECK_H
 #define TESTS_GRAPH_OP_CHECK_H
 
@@ -15,14 +16,15 @@
 
 #define MAYBE_UNUSED __attribute__((unused))
 
-/* ---- numbers of any dtype --------------------------------------------------------------------------------------------- */
+/* ---- numbers of any dtype --------------------------------------------------------------------------------------- */
 
 typedef struct ref_val val;
 static MAYBE_UNUSED val val_of(double x) {
     return (val){.re = x, .i = isfinite(x) ? (int64_t)x : 0, .u = isfinite(x) ? (uint64_t)(int64_t)x : 0};
 }
 static MAYBE_UNUSED val val_add(tsr_dtype t, val a, val b) {
-    return (val){a.re + b.re, a.im + b.im, (int64_t)((uint64_t)a.i + (uint64_t)b.i), t == TSR_BOOL ? a.u | b.u : a.u + b.u};
+    return (val){a.re + b.re, a.im + b.im, (int64_t)((uint64_t)a.i + (uint64_t)b.i), t == TSR_BOOL ? a.u | b.u
+                 : a.u + b.u};
 }
 static MAYBE_UNUSED val val_mul(tsr_dtype t, val a, val b) {
     return (val){a.re * b.re - (dtype_is_complex(t) ? a.im * b.im : 0), a.re * b.im + a.im * b.re,
@@ -44,14 +46,16 @@ static MAYBE_UNUSED val val_reduce(int64_t op, tsr_dtype t, val a, val b) {
     }
 }
 
-/* ---- running ------------------------------------------------------------------------------------------------------------ */
+/* ---- running ---------------------------------------------------------------------------------------------------- */
 
-static MAYBE_UNUSED bool run_fn(tsr_ctx *c, const tsr_fn *f, const struct ref_tensor *in, struct arena *a, struct ref_tensor *out) {
+static MAYBE_UNUSED bool run_fn(tsr_ctx *c, const tsr_fn *f, const struct ref_tensor *in, struct arena *a,
+                                struct ref_tensor *out) {
     return interp_run(c, f, (int)f->param.n, in, a, out, &(struct interp_opts){.poison = 0xA5}) == TSR_OK;
 }
 
 /* A tensor of plain numbers, stored as dtype t. */
-static MAYBE_UNUSED struct ref_tensor dense(struct arena *a, tsr_dtype t, int rank, const int64_t *dim, const double *v) {
+static MAYBE_UNUSED struct ref_tensor dense(struct arena *a, tsr_dtype t, int rank, const int64_t *dim,
+                                            const double *v) {
     struct ref_tensor x = {0};
     if (!ref_new(a, t, rank, dim, &x)) return x;
     for (int64_t i = 0; i < x.count; i++) ref_set(&x, i, val_of(v[i]));
@@ -69,7 +73,8 @@ static MAYBE_UNUSED void check_plain(tsr_ctx *c, tsr_fn *f, int n, const struct 
     struct ref_tensor x[8], y;
     arena_init(&a, c);
     for (int i = 0; i < n; i++) x[i] = dense(&a, in[i].t, in[i].rank, in[i].dim, in[i].v);
-    if (CHECK(f != NULL) && CHECK(run_fn(c, f, x, &a, &y)) && CHECK_EQ(y.rank, want->rank) && CHECK_EQ(y.dtype, want->t)) {
+    if (CHECK(f != NULL) && CHECK(run_fn(c, f, x, &a, &y)) && CHECK_EQ(y.rank, want->rank) &&
+        CHECK_EQ(y.dtype, want->t)) {
         for (int i = 0; i < y.rank; i++) CHECK_EQ(y.dim[i], want->dim[i]);
         for (int64_t i = 0; i < y.count; i++) CHECK_CLOSE(number(&y, i), want->v[i], 1e-6, 1e-6);
     }
@@ -77,7 +82,7 @@ static MAYBE_UNUSED void check_plain(tsr_ctx *c, tsr_fn *f, int n, const struct 
     arena_release(&a);
 }
 
-/* ---- sampled instances -------------------------------------------------------------------------------------------------- */
+/* ---- sampled instances ------------------------------------------------------------------------------------------ */
 
 static MAYBE_UNUSED bool admits(const char *domain, tsr_dtype t) {
     static const char letter[] = "fiubc-";
@@ -88,7 +93,8 @@ static MAYBE_UNUSED bool admits(const char *domain, tsr_dtype t) {
 static MAYBE_UNUSED tsr_node *op_of(const tsr_fn *f) { return f->result.v[0]; }
 
 /* The source tensors of the op node of f, given f's parameters: literals are read from their attribute. */
-static MAYBE_UNUSED void op_inputs(const tsr_fn *f, const struct ref_tensor *param, struct arena *a, struct ref_tensor *in) {
+static MAYBE_UNUSED void op_inputs(const tsr_fn *f, const struct ref_tensor *param, struct arena *a,
+                                   struct ref_tensor *in) {
     const tsr_node *n = op_of(f);
     for (int j = 0; j < n->nsrc; j++) {
         const tsr_node *s = n->src[j];
@@ -115,7 +121,8 @@ static MAYBE_UNUSED bool same_number(tsr_dtype t, val got, val want, double rtol
 /* out: what the op gives, before rounding to its dtype; y has the extents of the result. */
 typedef void oracle_fn(const tsr_node *n, const struct ref_tensor *in, const struct ref_tensor *y, val *out);
 
-static MAYBE_UNUSED void compare_with_oracle(tsr_ctx *c, const tsr_fn *f, const struct sample *s, const struct ref_tensor *y, const val *want) {
+static MAYBE_UNUSED void compare_with_oracle(tsr_ctx *c, const tsr_fn *f, const struct sample *s,
+                                             const struct ref_tensor *y, const val *want) {
     struct ref_tensor rounded;
     struct arena a;
     int wrong = 0;
@@ -128,7 +135,8 @@ static MAYBE_UNUSED void compare_with_oracle(tsr_ctx *c, const tsr_fn *f, const 
             val g = ref_get(y, i), w = ref_get(&rounded, i);
             if (same_number(y->dtype, g, w, rtol, atol)) continue;
             wrong++;
-            CHECK_MSG(false, "%s of type %s, element %lld: got %g %lld, oracle %g %lld", op_name(op_of(f)->op), type_text(c, op_of(f)->type),
+            CHECK_MSG(false, "%s of type %s, element %lld: got %g %lld, oracle %g %lld", op_name(op_of(f)->op),
+                      type_text(c, op_of(f)->type),
                       (long long)i, g.re, (long long)g.i, w.re, (long long)w.i);
         }
     arena_release(&a);
@@ -161,7 +169,7 @@ static MAYBE_UNUSED void check_against_oracle(enum tsr_op op, int turns, oracle_
         }
 }
 
-/* ---- gradient rule against finite differences ------------------------------------------------------------------------------ */
+/* ---- gradient rule against finite differences ------------------------------------------------------------------- */
 
 /* The op node of f built again in the open fn, on the given parameters. */
 static MAYBE_UNUSED tsr_node *respliced(tsr_ctx *c, const tsr_fn *f, tsr_node *const *param) {
@@ -170,7 +178,8 @@ static MAYBE_UNUSED tsr_node *respliced(tsr_ctx *c, const tsr_fn *f, tsr_node *c
     return out[0];
 }
 
-/* A fn (params of f..., g) -> cotangent of each source of its op (zeros where the rule says so, or the source is no float). */
+/* A fn (params of f..., g) -> cotangent of each source of its op (zeros where the rule says so, or the source is no
+ * float). */
 static MAYBE_UNUSED tsr_fn *vjp_fn(tsr_ctx *c, const tsr_fn *f) {
     tsr_node *param[16], *gsrc[16] = {0};
     bool want[16];
@@ -178,12 +187,14 @@ static MAYBE_UNUSED tsr_fn *vjp_fn(tsr_ctx *c, const tsr_fn *f) {
     for (size_t p = 0; p < f->param.n; p++) param[p] = tsr_param(c, f->param.v[p].node->type, "x");
     tsr_node *g = tsr_param(c, op_of(f)->type, "g"), *n = respliced(c, f, param);
     if (tsr_is_poison(n)) return tsr_fn_abort(c), NULL;
-    for (int j = 0; j < n->nsrc; j++) want[j] = dtype_is_float(n->src[j]->type->dtype) || dtype_is_complex(n->src[j]->type->dtype);
+    for (int j = 0; j < n->nsrc; j++)
+        want[j] = dtype_is_float(n->src[j]->type->dtype) || dtype_is_complex(n->src[j]->type->dtype);
     if (!op_def(n->op)->vjp(c, n, &g, want, gsrc)) return tsr_fn_abort(c), NULL;
     for (int j = 0; j < n->nsrc; j++) {
         if (!gsrc[j] || !want[j]) gsrc[j] = rule_zeros(c, n->src[j]->type);
         if (!tsr_is_poison(gsrc[j]))
-            CHECK_MSG(gsrc[j]->type == n->src[j]->type, "the cotangent of source %d of %s is %s, the source %s", j, op_name(n->op),
+            CHECK_MSG(gsrc[j]->type == n->src[j]->type, "the cotangent of source %d of %s is %s, the source %s", j,
+                      op_name(n->op),
                       type_text(c, gsrc[j]->type), type_text(c, n->src[j]->type));
     }
     return tsr_fn_end(c, n->nsrc, gsrc);
@@ -197,7 +208,8 @@ static MAYBE_UNUSED double inner(const struct ref_tensor *a, const struct ref_te
 }
 
 /* One source: d/de <g, f(x + e d)> for a random direction d against <cotangent, d>. */
-static MAYBE_UNUSED void check_direction(tsr_ctx *c, const tsr_fn *f, struct ref_tensor *param, size_t p, const struct ref_tensor *g,
+static MAYBE_UNUSED void check_direction(tsr_ctx *c, const tsr_fn *f, struct ref_tensor *param, size_t p,
+                                         const struct ref_tensor *g,
                                          const struct ref_tensor *cotangent, struct arena *a) {
     const double e = 1e-5;
     struct ref_tensor d, moved, y, saved = param[p];
@@ -205,7 +217,8 @@ static MAYBE_UNUSED void check_direction(tsr_ctx *c, const tsr_fn *f, struct ref
     if (!ref_new(a, TSR_F64, saved.rank, saved.dim, &d) || !ref_new(a, TSR_F64, saved.rank, saved.dim, &moved)) return;
     for (int64_t i = 0; i < d.count; i++) ref_set(&d, i, val_of(test_uniform(-1, 1)));
     for (int k = 0; k < 2; k++) {
-        for (int64_t i = 0; i < d.count; i++) ref_set(&moved, i, val_of(ref_get(&saved, i).re + (k ? e : -e) * ref_get(&d, i).re));
+        for (int64_t i = 0; i < d.count; i++)
+            ref_set(&moved, i, val_of(ref_get(&saved, i).re + (k ? e : -e) * ref_get(&d, i).re));
         param[p] = moved;
         if (!CHECK(run_fn(c, f, param, a, &y))) break;
         value[k] = inner(g, &y);
@@ -213,7 +226,8 @@ static MAYBE_UNUSED void check_direction(tsr_ctx *c, const tsr_fn *f, struct ref
     }
     param[p] = saved;
     double numeric = (value[1] - value[0]) / (2 * e), rule = inner(cotangent, &d);
-    CHECK_MSG(test_close(rule, numeric, 1e-6, 1e-8 * size), "%s, source %zu of type %s: gradient rule %.12g, finite difference %.12g",
+    CHECK_MSG(test_close(rule, numeric, 1e-6, 1e-8 * size),
+              "%s, source %zu of type %s: gradient rule %.12g, finite difference %.12g",
               op_name(op_of(f)->op), p, type_text(c, f->param.v[p].node->type), rule, numeric);
 }
 
@@ -249,7 +263,7 @@ static MAYBE_UNUSED void check_gradient(enum tsr_op op, int turns) {
     }
 }
 
-/* ---- batching rule against a loop ------------------------------------------------------------------------------------------- */
+/* ---- batching rule against a loop ------------------------------------------------------------------------------- */
 
 /* A fn whose parameters have a front axis of extent `size` where their bit is set in `mask`. */
 static MAYBE_UNUSED tsr_fn *vmap_fn(tsr_ctx *c, const tsr_fn *f, unsigned mask, const tsr_extent *size) {
@@ -271,7 +285,8 @@ static MAYBE_UNUSED tsr_fn *vmap_fn(tsr_ctx *c, const tsr_fn *f, unsigned mask, 
     }
     tsr_node *y = op_def(n->op)->vmap(c, n, src, batched, size);
     if (!tsr_is_poison(y))
-        CHECK_MSG(y->type == type_insert_axis(c, n->type, 0, size), "%s of type %s, batched, is %s", op_name(n->op), type_text(c, n->type),
+        CHECK_MSG(y->type == type_insert_axis(c, n->type, 0, size), "%s of type %s, batched, is %s", op_name(n->op),
+                  type_text(c, n->type),
                   type_text(c, y->type));
     return tsr_fn_end(c, 1, &y);
 }
@@ -307,8 +322,10 @@ static MAYBE_UNUSED void check_batching(enum tsr_op op, int turns) {
                 for (size_t p = 0; p < f->param.n; p++) one[p] = mask >> p & 1 ? member(&param[p], b) : param[p];
                 if (!CHECK(run_fn(c, f, one, &a, &z)) || !CHECK_EQ(z.count, part.count)) break;
                 int64_t wrong = 0;
-                for (int64_t i = 0; i < z.count; i++) wrong += !same_number(z.dtype, ref_get(&part, i), ref_get(&z, i), s.rtol, s.atol);
-                CHECK_MSG(wrong == 0, "%s: %lld of %lld elements of member %lld differ", op_name(op), (long long)wrong, (long long)z.count, (long long)b);
+                for (int64_t i = 0; i < z.count; i++)
+                    wrong += !same_number(z.dtype, ref_get(&part, i), ref_get(&z, i), s.rtol, s.atol);
+                CHECK_MSG(wrong == 0, "%s: %lld of %lld elements of member %lld differ", op_name(op), (long long)wrong,
+                          (long long)z.count, (long long)b);
             }
         CHECK_OK(c);
         arena_release(&a);

@@ -1,11 +1,14 @@
-/* test_ops_index.c: dynamic_slice, dynamic_update_slice, gather and scatter against the definitions of the StableHLO specification
- * (the formulas for operand and result index, spelled out), their gradients, batching, refusals and symbolic extents. */
+/* test_ops_index.c: dynamic_slice, dynamic_update_slice, gather and scatter against the definitions of the StableHLO
+ * specification (the formulas for operand and result index, spelled out), their gradients, batching, refusals and
+ * symbolic extents. */
 #include "op_check.h"
 
-extern const struct op_def op_DYNAMIC_SLICE, op_DYNAMIC_UPDATE_SLICE, op_GATHER, op_SCATTER; /* links them in while the table of ops.c is weak */
-__attribute__((used)) static const struct op_def *const records[] = {&op_DYNAMIC_SLICE, &op_DYNAMIC_UPDATE_SLICE, &op_GATHER, &op_SCATTER};
+/* links them in while the table of ops.c is weak */
+extern const struct op_def op_DYNAMIC_SLICE, op_DYNAMIC_UPDATE_SLICE, op_GATHER, op_SCATTER;
+__attribute__((used)) static const struct op_def *const records[] = {&op_DYNAMIC_SLICE, &op_DYNAMIC_UPDATE_SLICE,
+                                                                     &op_GATHER, &op_SCATTER};
 
-/* ---- oracles ---------------------------------------------------------------------------------------------------------- */
+/* ---- oracles ---------------------------------------------------------------------------------------------------- */
 
 static int64_t index_number(const struct ref_tensor *t, int64_t at) {
     val v = ref_get(t, at);
@@ -48,9 +51,11 @@ static bool among(const int64_t *list, int n, int64_t v) {
     return false;
 }
 
-/* The spec's index arithmetic, list by list: full_start_index, full_batching_index, full_offset_index of a result (update) position. */
+/* The spec's index arithmetic, list by list: full_start_index, full_batching_index, full_offset_index of a result
+ * (update) position. */
 struct place { int64_t start[TSR_MAX_RANK], batching[TSR_MAX_RANK], offset[TSR_MAX_RANK]; };
-static struct place place_of(const tsr_node *n, const struct ref_tensor *index, int rank, int at_rank, const int64_t *at) {
+static struct place place_of(const tsr_node *n, const struct ref_tensor *index, int rank, int at_rank,
+                             const int64_t *at) {
     int no, nc, nb, nm;
     const int64_t *offset = node_ints(n, ATTR_OFFSET_DIMS, &no), *collapsed = node_ints(n, ATTR_COLLAPSED_DIMS, &nc);
     const int64_t *ob = node_ints(n, ATTR_OPERAND_BATCHING, &nb), *ib = node_ints(n, ATTR_INDEX_BATCHING, NULL);
@@ -67,7 +72,8 @@ static struct place place_of(const tsr_node *n, const struct ref_tensor *index, 
         p.start[map[k]] = index_number(index, ref_ravel(index->rank, index->dim, where));
     }
     for (int i = 0; i < nb; i++) p.batching[ob[i]] = batch_index[ib[i] - (ib[i] < v ? 0 : 1)];
-    for (int a = 0, w = 0; a < rank; a++) p.offset[a] = among(collapsed, nc, a) || among(ob, nb, a) ? 0 : offset_index[w++];
+    for (int a = 0, w = 0; a < rank; a++)
+        p.offset[a] = among(collapsed, nc, a) || among(ob, nb, a) ? 0 : offset_index[w++];
     return p;
 }
 
@@ -93,7 +99,8 @@ static void windows(const tsr_node *n, const struct ref_tensor *x, const struct 
     int no, nc, nb, w = 0;
     const int64_t *offset = node_ints(n, ATTR_OFFSET_DIMS, &no), *collapsed = node_ints(n, ATTR_COLLAPSED_DIMS, &nc);
     const int64_t *batching = node_ints(n, ATTR_OPERAND_BATCHING, &nb);
-    for (int a = 0; a < x->rank; a++) size[a] = among(collapsed, nc, a) || among(batching, nb, a) ? 1 : u->dim[offset[w++]];
+    for (int a = 0; a < x->rank; a++)
+        size[a] = among(collapsed, nc, a) || among(batching, nb, a) ? 1 : u->dim[offset[w++]];
     CHECK_EQ(w, no);
 }
 
@@ -115,7 +122,8 @@ static void oracle_scatter(const tsr_node *n, const struct ref_tensor *in, const
         }
         if (!inside) continue;
         int64_t place = ref_ravel(x->rank, x->dim, to);
-        out[place] = mode == TSR_SCATTER_SET ? ref_get(u, k) : val_reduce(as[mode], x->dtype, out[place], ref_get(u, k));
+        out[place] = mode == TSR_SCATTER_SET ? ref_get(u, k)
+            : val_reduce(as[mode], x->dtype, out[place], ref_get(u, k));
     }
 }
 

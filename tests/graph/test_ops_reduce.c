@@ -1,19 +1,21 @@
-/* test_ops_reduce.c: reduce, argreduce, cumulate, reduce_window and select_and_scatter against their definitions, their gradients,
- * batching, corner cases (empty axes, NaN, ties, zeros in products), refusals and symbolic extents. */
+/* test_ops_reduce.c: reduce, argreduce, cumulate, reduce_window and select_and_scatter against their definitions,
+ * their gradients, batching, corner cases (empty axes, NaN, ties, zeros in products), refusals and symbolic extents. */
 #include <stdlib.h>
 
 #include "op_check.h"
 
-extern const struct op_def op_REDUCE, op_ARGREDUCE, op_CUMULATE, op_REDUCE_WINDOW, op_SELECT_AND_SCATTER; /* links them in while the table of ops.c is weak */
-__attribute__((used)) static const struct op_def *const records[] = {&op_REDUCE, &op_ARGREDUCE, &op_CUMULATE, &op_REDUCE_WINDOW, &op_SELECT_AND_SCATTER};
+/* links them in while the table of ops.c is weak */
+extern const struct op_def op_REDUCE, op_ARGREDUCE, op_CUMULATE, op_REDUCE_WINDOW, op_SELECT_AND_SCATTER;
+__attribute__((used)) static const struct op_def *const records[] = {&op_REDUCE, &op_ARGREDUCE, &op_CUMULATE,
+                                                                     &op_REDUCE_WINDOW, &op_SELECT_AND_SCATTER};
 
-/* ---- oracles ---------------------------------------------------------------------------------------------------------- */
+/* ---- oracles ---------------------------------------------------------------------------------------------------- */
 
 static val identity(int64_t op, tsr_dtype t) {
     int bits = tsr_dtype_of(t)->bits;
     double inf = t == TSR_F8E4M3 ? 448 : INFINITY;
     bool is_int = tsr_dtype_of(t)->kind == TSR_KIND_INT;
-    uint64_t ones = t == TSR_BOOL ? 1 : ~(uint64_t)0 >> (64 - bits);
+    uint64_t ones = t == TSR_BOOL ? 1 : bits < 64 ? ((uint64_t)1 << bits) - 1 : ~(uint64_t)0;
     switch (op) {
     case TSR_REDUCE_PROD: return (val){1, 0, 1, 1};
     case TSR_REDUCE_MAX: return (val){-inf, -inf, is_int ? -((int64_t)1 << (bits - 2)) * 2 : 0, 0};
@@ -55,7 +57,8 @@ static void oracle_argreduce(const tsr_node *n, const struct ref_tensor *in, con
         for (int64_t i = n_axis - 1; i >= 0; i--) { /* from the end: a later equal one is overtaken by an earlier */
             at[axis] = i;
             int64_t k = ref_ravel(x->rank, x->dim, at);
-            bool worse = max ? val_less(x->dtype, ref_get(x, k), ref_get(x, best_at)) : val_less(x->dtype, ref_get(x, best_at), ref_get(x, k));
+            bool worse = max ? val_less(x->dtype, ref_get(x, k), ref_get(x, best_at))
+                : val_less(x->dtype, ref_get(x, best_at), ref_get(x, k));
             if (i == n_axis - 1 || !worse) best = i, best_at = k;
         }
         out[o] = (val){.i = best, .u = (uint64_t)best};
@@ -73,7 +76,8 @@ static void oracle_cumulate(const tsr_node *n, const struct ref_tensor *in, cons
         for (int64_t i = 0; i < x->dim[axis]; i++) {
             at[axis] = i;
             if (reverse ? i > end : i < end)
-                out[o] = val_reduce(node_int(n, ATTR_REDUCE), x->dtype, out[o], ref_get(x, ref_ravel(x->rank, x->dim, at)));
+                out[o] = val_reduce(node_int(n, ATTR_REDUCE), x->dtype, out[o],
+                                    ref_get(x, ref_ravel(x->rank, x->dim, at)));
         }
     }
 }
@@ -125,7 +129,8 @@ static void oracle_reduce_window(const tsr_node *n, const struct ref_tensor *in,
     for (int64_t i = 0; i < y->count; i++) {
         out[i] = identity(op, in[0].dtype);
         ref_unravel(y->rank, y->dim, i, o);
-        for (int64_t k = 0; k < window_count(n, y->rank); k++) out[i] = val_reduce(op, in[0].dtype, out[i], p.v[slid(n, &p, y->rank, o, k)]);
+        for (int64_t k = 0; k < window_count(n, y->rank); k++)
+            out[i] = val_reduce(op, in[0].dtype, out[i], p.v[slid(n, &p, y->rank, o, k)]);
     }
     free(p.v), free(p.from);
 }
@@ -142,7 +147,8 @@ static void oracle_select(const tsr_node *n, const struct ref_tensor *in, const 
         for (int64_t k = 0; k < window_count(n, src->rank); k++) {
             int64_t at = slid(n, &p, src->rank, o, k);
             if (p.from[at] < 0) continue;
-            if (best < 0 || (max ? val_less(y->dtype, p.v[best], p.v[at]) : val_less(y->dtype, p.v[at], p.v[best]))) best = at;
+            if (best < 0 || (max ? val_less(y->dtype, p.v[best], p.v[at]) : val_less(y->dtype, p.v[at], p.v[best])))
+                best = at;
         }
         if (best >= 0) out[p.from[best]] = val_add(y->dtype, out[p.from[best]], ref_get(src, i));
     }
