@@ -1,0 +1,22 @@
+/* tessera.h: all public headers.
+ *
+ *     base.h       context, errors, memory          run.h        evaluate, run, read, measure
+ *     dtype.h      element types                    transform.h  gradients, forward mode, vmap, checkpoint
+ *     scalar.h     the elementwise functions        ops.h        the builders people use
+ *     graph.h      nodes, fns, variables            prim.h       the primitives, exact
+ *     tile.h       tile programs                    models.h     the model zoo */
+#ifndef TESSERA_TESSERA_H
+#define TESSERA_TESSERA_H
+
+#include "tessera/base.h"
+#include "tessera/dtype.h"
+#include "tessera/graph.h"
+#include "tessera/models.h"
+#include "tessera/ops.h"
+#include "tessera/prim.h"
+#include "tessera/run.h"
+#include "tessera/scalar.h"
+#include "tessera/tile.h"
+#include "tessera/transform.h"
+
+#endif
