@@ -1,0 +1,81 @@
+/* cpu.c: the CPU as a device: host memory, tile programs on the tile VM, library kernels of lib.h.
+ *
+ * Handles of memory are host addresses. A kernel is compiled VM code; a launch spreads the grid over the context's
+ * threads. Launches are synchronous, so sync has nothing to do. */
+#include <string.h>
+
+#include "base/mem.h"
+#include "device/cpu/lib.h"
+#include "device/devices.h"
+#include "tile/vm.h"
+
+struct cpu {
+    struct device d;
+    VEC(union vm_arg) arg; /* of the launch under way */
+};
+
+static tsr_status cpu_open(tsr_ctx *c, int index, struct device **out) {
+    if (index) return err_set(c, TSR_ENOTFOUND, "device cpu:%d: there is only cpu:0", index);
+    struct cpu *p = mem_new(c, struct cpu);
+    if (!p) return TSR_ENOMEM;
+    p->d = (struct device){.ops = &device_cpu, .c = c, .host_memory = true};
+    *out = &p->d;
+    return TSR_OK;
+}
+
+static void cpu_close(struct device *d) {
+    struct cpu *p = (struct cpu *)d;
+    vec_release(d->c, &p->arg);
+    mem_del(d->c, p);
+}
+
+static void *cpu_alloc(struct device *d, size_t bytes) { return mem_alloc(d->c, bytes); }
+static void cpu_free(struct device *d, void *mem, size_t bytes) { mem_free(d->c, mem, bytes); }
+
+static tsr_status cpu_copy(struct device *d, void *dst, const void *src, size_t bytes) {
+    (void)d;
+    if (bytes) memmove(dst, src, bytes);
+    return TSR_OK;
+}
+
+static tsr_status cpu_compile(struct device *d, const tsr_tile *program, void **kernel) {
+    return (*kernel = vm_compile(d->c, program)) ? TSR_OK : tsr_error_status(d->c);
+}
+
+static void cpu_unload(struct device *d, void *kernel) {
+    (void)d;
+    vm_free(kernel);
+}
+
+static tsr_status cpu_launch(struct device *d, void *kernel, const int64_t grid[3], int n,
+    const struct launch_arg *arg) {
+    struct cpu *p = (struct cpu *)d;
+    if (!vec_reserve(d->c, &p->arg, (size_t)n + 1)) return TSR_ENOMEM;
+    for (int i = 0; i < n; i++) {
+        if (arg[i].is_buf) p->arg.v[i].buf.p = arg[i].buf, p->arg.v[i].buf.bytes = arg[i].bytes;
+        else memcpy(p->arg.v[i].raw, arg[i].raw, sizeof arg[i].raw);
+    }
+    struct pool *pool = ctx_pool(d->c);
+    return pool ? vm_run(d->c, kernel, grid, p->arg.v, pool) : TSR_ENOMEM;
+}
+
+static bool cpu_lib_has(struct device *d, const char *name) {
+    (void)d;
+    return lib_find(name) != NULL;
+}
+
+static tsr_status cpu_lib_run(struct device *d, const char *name, const struct lib_call *call) {
+    (void)d;
+    return lib_run(name, call);
+}
+
+static tsr_status cpu_sync(struct device *d) {
+    (void)d;
+    return TSR_OK;
+}
+
+const struct device_ops device_cpu = {
+    .name = "cpu", .open = cpu_open, .close = cpu_close, .alloc = cpu_alloc, .free = cpu_free,
+    .copy_in = cpu_copy, .copy_out = cpu_copy, .copy = cpu_copy, .compile = cpu_compile, .unload = cpu_unload,
+    .launch = cpu_launch, .lib_has = cpu_lib_has, .lib_run = cpu_lib_run, .sync = cpu_sync,
+};
