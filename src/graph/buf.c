@@ -28,6 +28,16 @@ tsr_buf *buf_view(tsr_ctx *c, tsr_buf *root, size_t offset, size_t bytes) {
     return b;
 }
 
+static void release_borrowed(tsr_buf *b) { b->give_back(b->user); }
+
+tsr_buf *tsr_buf_borrow(tsr_ctx *c, const void *p, size_t bytes, void (*give_back)(void *user), void *user) {
+    tsr_buf *b = mem_new(c, tsr_buf);
+    if (!b) return NULL;
+    *b = (tsr_buf){.refs = 1, .c = c, .p = (void *)(uintptr_t)p, .bytes = bytes, .release = release_borrowed,
+                   .give_back = give_back, .user = user};
+    return b;
+}
+
 tsr_buf *tsr_buf_keep(tsr_buf *b) {
     if (b) __atomic_add_fetch(&b->refs, 1, __ATOMIC_RELAXED);
     return b;

@@ -182,6 +182,8 @@ struct tsr_buf {
     void *device;  /* NULL: host memory of the context's allocator */
     void (*release)(tsr_buf *b); /* gives the memory back */
     tsr_buf *root; /* a view: counted */
+    void (*give_back)(void *user); /* borrowed bytes: tells their owner */
+    void *user;
 };
 tsr_buf *buf_view(tsr_ctx *c, tsr_buf *root, size_t offset, size_t bytes);
 

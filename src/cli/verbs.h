@@ -1,0 +1,9 @@
+/* verbs.h: the records of the verbs, one file each. */
+#ifndef CLI_VERBS_H
+#define CLI_VERBS_H
+
+#include "cli/cli.h"
+
+extern const struct cli_verb verb_env, verb_version, verb_help;
+
+#endif
