@@ -1,13 +1,14 @@
 /* dtype.c: the table of element types and the exact scalar conversions between float formats.
  *
- * A small float format is four numbers (exponent bits, mantissa bits, greatest finite code, infinity or not); one function
- * widens any of them to f32 and one narrows f64 to any of them. Every narrowing here goes through f64: f32 -> f64 is exact,
- * so there is one rounding, to nearest even, whichever of the two the caller holds. These are the obvious scalar versions;
- * tile/vmath.h has the branch-free ones that the loops use, and the tests hold the two against each other.
+ * A small float format is four numbers (exponent bits, mantissa bits, greatest finite code, infinity or not); one
+ * function widens any of them to f32 and one narrows f64 to any of them. Every narrowing here goes through f64: f32 ->
+ * f64 is exact, so there is one rounding, to nearest even, whichever of the two the caller holds. These are the obvious
+ * scalar versions; tile/vmath.h has the branch-free ones that the loops use, and the tests hold the two against each
+ * other.
  *
- * Invariant of narrow(): codes of positive finite values are ordered like the values and have no gaps (true of every IEEE
- * style format), so rounding up from the last mantissa of a binade carries into the next binade, and from the greatest
- * finite value into infinity (IEEE) or into the NaN code (e4m3fn), with no special case.
+ * Invariant of narrow(): codes of positive finite values are ordered like the values and have no gaps (true of every
+ * IEEE style format), so rounding up from the last mantissa of a binade carries into the next binade, and from the
+ * greatest finite value into infinity (IEEE) or into the NaN code (e4m3fn), with no special case.
  *
  * NaN: the sign and the leading payload bits are kept; narrowing sets the quiet bit.
  * Formats: IEEE 754-2019; bfloat16; OCP 8-bit Floating Point Specification 1.0. Block types: dtype_block.c. */
@@ -114,8 +115,8 @@ uint8_t tsr_f64_to_f8e5m2(double d) { return (uint8_t)narrow(d, &format_f8e5m2);
 
 /* The list's columns field by field, then what only block types have; no field is set twice. */
 static const tsr_dtype_info infos[TSR_DTYPE_COUNT] = {
-#define X(id, text, kind_, bits_, block_, bytes_, full_)                                                                \
-    [TSR_##id].name = text, [TSR_##id].full = full_, [TSR_##id].kind = TSR_KIND_##kind_, [TSR_##id].bits = bits_,       \
+#define X(id, text, kind_, bits_, block_, bytes_, full_) \
+    [TSR_##id].name = text, [TSR_##id].full = full_, [TSR_##id].kind = TSR_KIND_##kind_, [TSR_##id].bits = bits_, \
     [TSR_##id].block = block_, [TSR_##id].bytes = bytes_,
     TSR_DTYPE_LIST(X)
 #undef X

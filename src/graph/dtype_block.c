@@ -1,17 +1,20 @@
 /* dtype_block.c: dequantising (and, for q8_0 and q4_0, quantising) of block types, in plain loops.
  *
- * A block is a few scales and a run of small integers q; every family is value = scale * (q - offset) or scale * q - minimum.
- * Layouts are those of the GGUF file format (little-endian, packed, so blocks are read byte by byte and need no alignment):
+ * A block is a few scales and a run of small integers q; every family is value = scale * (q - offset) or scale * q -
+ * minimum. Layouts are those of the GGUF file format (little-endian, packed, so blocks are read byte by byte and need
+ * no alignment):
  *   q8_0   d:f16, q:i8[32]                       q4_0   d:f16, lo/hi nibbles[16], offset 8
  *   q4_1   d:f16, m:f16, nibbles[16]             q5_0   d:f16, bit 4 of all q: u32, nibbles[16], offset 16
  *   q5_1   d:f16, m:f16, u32, nibbles[16]        q2_k   (scale | min << 4)[16], 2-bit[64], d:f16, dmin:f16
  *   q3_k   bit 2 of q [32], 2-bit[64], 6-bit scales[12], d:f16
- *   q4_k   d:f16, dmin:f16, 6-bit scales and minima[12], nibbles[128]         q5_k   the same with bit 4 of q [32] before the nibbles
+ *   q4_k   d:f16, dmin:f16, 6-bit scales and minima[12], nibbles[128]
+ *   q5_k   the same with bit 4 of q [32] before the nibbles
  *   q6_k   low nibbles[128], high 2 bits[64], scales:i8[16], d:f16
  *   mxfp4  E8M0 scale, E2M1 nibbles[16] (OCP Microscaling specification 1.0)
  *   nvfp4  E4M3 scale, E2M1 nibbles[8]; the tensor's own f32 scale is kept outside
- * In a plain block of n elements the low nibbles are elements 0 .. n/2-1 and the high nibbles n/2 .. n-1. The K families
- * hold 256 elements in groups of 16 or 32, each group with a small scale (and minimum) relative to d (and dmin).
+ * In a plain block of n elements the low nibbles are elements 0 .. n/2-1 and the high nibbles n/2 .. n-1. The K
+ * families hold 256 elements in groups of 16 or 32, each group with a small scale (and minimum) relative to d (and
+ * dmin).
  *
  * Quantising: q8_0 has d = max|x| / 127, q4_0 has d = (the x of greatest magnitude, with its sign) / -8, so that this x
  * becomes q = 0 exactly; q is rounded with the unrounded d, then d is stored as f16. */
@@ -91,7 +94,7 @@ void block_q2_k_dequant(size_t blocks, const void *src, float *dst) {
     }
 }
 
-/* Scale g of q3_k: low 4 bits in nibbles (8 bytes), high 2 bits in the last 4 bytes, four groups to a byte; offset 32. */
+/* Scale g of q3_k: low 4 bits in nibbles (8 bytes), high 2 bits in the last 4 bytes, four groups a byte; offset 32. */
 static int q3_k_scale(const uint8_t *p, int g) {
     int low = nibble(p, 16, g), high = p[8 + g % 4] >> (g / 4 * 2) & 3;
     return (low | high << 4) - 32;
@@ -110,7 +113,7 @@ void block_q3_k_dequant(size_t blocks, const void *src, float *dst) {
 }
 
 /* Scale and minimum of group g of q4_k and q5_k, 6 bits each in 12 bytes: groups 0-3 lie in the low 6 bits of bytes 0-3
- * (scale) and 4-7 (minimum); groups 4-7 have their low nibbles in bytes 8-11 and their high 2 bits on top of bytes 0-7. */
+ * (scale) and 4-7 (minimum); groups 4-7 have low nibbles in bytes 8-11 and high 2 bits on top of bytes 0-7. */
 static void six_bits(const uint8_t *p, int g, int *scale, int *min) {
     if (g < 4) {
         *scale = p[g] & 63;
@@ -148,8 +151,8 @@ void block_q5_k_dequant(size_t blocks, const void *src, float *dst) {
     }
 }
 
-/* q6_k: each half of 128 elements has 64 bytes of low nibbles (elements 0-63 low, 64-127 high) and 32 bytes whose byte j has
- * the high bits of elements j, j+32, j+64, j+96. */
+/* q6_k: each half of 128 elements has 64 bytes of low nibbles (elements 0-63 low, 64-127 high) and 32 bytes whose byte
+ * j has the high bits of elements j, j+32, j+64, j+96. */
 void block_q6_k_dequant(size_t blocks, const void *src, float *dst) {
     const uint8_t *p = src;
     for (size_t b = 0; b < blocks; b++, p += 210, dst += 256) {
@@ -207,7 +210,8 @@ void block_q4_0_quant(size_t blocks, const float *src, void *dst) {
         float d = extreme / -8, inverse = d != 0 ? 1 / d : 0;
         write_f16(p, d);
         for (int i = 0; i < 16; i++) {
-            int low = round_clamp(src[i] * inverse + 8.5f, 0, 15), high = round_clamp(src[i + 16] * inverse + 8.5f, 0, 15);
+            int low = round_clamp(src[i] * inverse + 8.5f, 0, 15), high = round_clamp(src[i + 16] * inverse + 8.5f, 0,
+                15);
             p[2 + i] = (uint8_t)(low | high << 4);
         }
     }

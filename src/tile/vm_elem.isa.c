@@ -1,13 +1,15 @@
 /* vm_elem.isa.c: the loops around the functions of vmath.h, for one level of instruction set.
  *
- * Every kernel is one plain loop that the compiler vectorises, over chunks of CHUNK elements. A scalar operand is repeated into a
- * buffer of one chunk that the loop reads again and again, so there is one loop and not one for each mixture of vectors and
- * scalars. dst may be an operand exactly, which the compiler cannot know to be harmless: IVDEP says so.
+ * Every kernel is one plain loop that the compiler vectorises, over chunks of CHUNK elements. A scalar operand is
+ * repeated into a buffer of one chunk that the loop reads again and again, so there is one loop and not one for each
+ * mixture of vectors and scalars. dst may be an operand exactly, which the compiler cannot know to be harmless: IVDEP
+ * says so.
  *
  * f16, bf16 and f8 run a chunk at a time through f32 buffers and the f32 kernel. sin, cos and tan look at a chunk first
  * and take the short reduction when all its angles are small; the bits are the same either way.
  *
- * The lists below say which function exists for which kinds of dtype; the test holds them against the domains of scalar.h. */
+ * The lists below say which function exists for which kinds of dtype; the test holds them against the domains of
+ * scalar.h. */
 #include "tile/vm_kernels.h"
 #include "tile/vm_tables.h"
 #include "tile/vmath.h"
@@ -85,7 +87,7 @@
         }                                                                     \
     }
 
-/* ---- which function exists for what: X(NAME, name, extra...) --------------------------------------------------------- */
+/* ---- which function exists for what: X(NAME, name, extra...) --------------------------------------------------- */
 
 #define FLOAT_UNARY(X, ...)                                                                                           \
     X(NEG, neg, __VA_ARGS__) X(ABS, abs, __VA_ARGS__) X(SIGN, sign, __VA_ARGS__) X(CEIL, ceil, __VA_ARGS__)           \
@@ -96,7 +98,8 @@
     X(SINH, sinh, __VA_ARGS__) X(COSH, cosh, __VA_ARGS__) X(TANH, tanh, __VA_ARGS__) X(ASINH, asinh, __VA_ARGS__)     \
     X(ACOSH, acosh, __VA_ARGS__) X(ATANH, atanh, __VA_ARGS__) X(LOGISTIC, logistic, __VA_ARGS__)                      \
     X(ERF, erf, __VA_ARGS__) X(ERFC, erfc, __VA_ARGS__) X(ERF_INV, erf_inv, __VA_ARGS__)                              \
-    X(LGAMMA, lgamma, __VA_ARGS__) X(DIGAMMA, digamma, __VA_ARGS__) X(REAL, real, __VA_ARGS__) X(IMAG, imag, __VA_ARGS__)
+    X(LGAMMA, lgamma, __VA_ARGS__) X(DIGAMMA, digamma, __VA_ARGS__) X(REAL, real, __VA_ARGS__) \
+    X(IMAG, imag, __VA_ARGS__)
 #define FLOAT_TRIG(X, ...) X(SIN, sin, __VA_ARGS__) X(COS, cos, __VA_ARGS__) X(TAN, tan, __VA_ARGS__)
 #define FLOAT_BINARY(X, ...)                                                                                          \
     X(ADD, add, __VA_ARGS__) X(SUB, sub, __VA_ARGS__) X(MUL, mul, __VA_ARGS__) X(DIV, div, __VA_ARGS__)               \
@@ -109,7 +112,8 @@
 #define SELECT(X, ...) X(SELECT, select, __VA_ARGS__)
 #define CLAMP(X, ...) X(CLAMP, clamp, __VA_ARGS__)
 #define FLOAT_TERNARY(X, ...) X(CLAMP, clamp, __VA_ARGS__) X(FMA, fma, __VA_ARGS__)
-#define INT_UNARY(X, ...) X(NOT, not, __VA_ARGS__) X(POPCNT, popcnt, __VA_ARGS__) X(CLZ, clz, __VA_ARGS__) X(NEG, neg, __VA_ARGS__)
+#define INT_UNARY(X, ...) X(NOT, not, __VA_ARGS__) X(POPCNT, popcnt, __VA_ARGS__) X(CLZ, clz, __VA_ARGS__) \
+    X(NEG, neg, __VA_ARGS__)
 #define SIGNED_UNARY(X, ...) X(ABS, abs, __VA_ARGS__) X(SIGN, sign, __VA_ARGS__)
 #define INT_BINARY(X, ...)                                                                                            \
     X(ADD, add, __VA_ARGS__) X(SUB, sub, __VA_ARGS__) X(MUL, mul, __VA_ARGS__) X(DIV, div, __VA_ARGS__)               \
@@ -130,7 +134,7 @@
     X(POW, pow, __VA_ARGS__) X(MAX, max, __VA_ARGS__) X(MIN, min, __VA_ARGS__)
 #define COMPLEX_COMPARE(X, ...) X(EQ, eq, __VA_ARGS__) X(NE, ne, __VA_ARGS__)
 
-/* ---- kernels ----------------------------------------------------------------------------------------------------------- */
+/* ---- kernels --------------------------------------------------------------------------------------------------- */
 
 #define SAME1(F, f, T, C) KERNEL1(F, f, T, C, C)
 #define SAME2(F, f, T, C) KERNEL2(F, f, T, C, C)
@@ -188,7 +192,7 @@ INTEGER(u64, vm_u64)
 COMPLEX_KERNELS(c64, vm_c64, vm_f32)
 COMPLEX_KERNELS(c128, vm_c128, vm_f64)
 
-/* ---- small floats ------------------------------------------------------------------------------------------------------ */
+/* ---- small floats ---------------------------------------------------------------------------------------------- */
 
 struct small_float {
     vm_cast_kernel *widen, *narrow; /* to and from f32; narrow of a function with a bool result copies bytes */
@@ -224,14 +228,19 @@ static void small_run(const struct small_float *s, ARGS) {
 #define CASTS_FROM(from, FROM)                                                \
     CAST(from, FROM, f64, vm_f64) CAST(from, FROM, f32, vm_f32) CAST(from, FROM, f16, vm_u16)                          \
     CAST(from, FROM, bf16, vm_u16) CAST(from, FROM, f8e4m3, vm_u8) CAST(from, FROM, f8e5m2, vm_u8)                     \
-    CAST(from, FROM, i64, vm_i64) CAST(from, FROM, i32, vm_i32) CAST(from, FROM, i16, vm_i16) CAST(from, FROM, i8, vm_i8) \
-    CAST(from, FROM, i4, vm_i8) CAST(from, FROM, u64, vm_u64) CAST(from, FROM, u32, vm_u32) CAST(from, FROM, u16, vm_u16) \
-    CAST(from, FROM, u8, vm_u8) CAST(from, FROM, u4, vm_u8) CAST(from, FROM, bool, vm_bool) CAST(from, FROM, c64, vm_c64) \
+    CAST(from, FROM, i64, vm_i64) CAST(from, FROM, i32, vm_i32) CAST(from, FROM, i16, vm_i16) \
+    CAST(from, FROM, i8, vm_i8) \
+    CAST(from, FROM, i4, vm_i8) CAST(from, FROM, u64, vm_u64) CAST(from, FROM, u32, vm_u32) \
+    CAST(from, FROM, u16, vm_u16) \
+    CAST(from, FROM, u8, vm_u8) CAST(from, FROM, u4, vm_u8) CAST(from, FROM, bool, vm_bool) \
+    CAST(from, FROM, c64, vm_c64) \
     CAST(from, FROM, c128, vm_c128)
 #define CASTABLE(X)                                                                                                   \
     X(f64, vm_f64, F64) X(f32, vm_f32, F32) X(f16, vm_u16, F16) X(bf16, vm_u16, BF16) X(f8e4m3, vm_u8, F8E4M3)         \
-    X(f8e5m2, vm_u8, F8E5M2) X(i64, vm_i64, I64) X(i32, vm_i32, I32) X(i16, vm_i16, I16) X(i8, vm_i8, I8) X(i4, vm_i8, I4) \
-    X(u64, vm_u64, U64) X(u32, vm_u32, U32) X(u16, vm_u16, U16) X(u8, vm_u8, U8) X(u4, vm_u8, U4) X(bool, vm_bool, BOOL) \
+    X(f8e5m2, vm_u8, F8E5M2) X(i64, vm_i64, I64) X(i32, vm_i32, I32) X(i16, vm_i16, I16) X(i8, vm_i8, I8) \
+    X(i4, vm_i8, I4) \
+    X(u64, vm_u64, U64) X(u32, vm_u32, U32) X(u16, vm_u16, U16) X(u8, vm_u8, U8) X(u4, vm_u8, U4) \
+    X(bool, vm_bool, BOOL) \
     X(c64, vm_c64, C64) X(c128, vm_c128, C128)
 #define X(from, FROM, NAME) CASTS_FROM(from, FROM)
 CASTABLE(X)
@@ -260,11 +269,12 @@ SMALL_FLOAT(bf16, vm_u16, u16)
 SMALL_FLOAT(f8e4m3, vm_u8, u8)
 SMALL_FLOAT(f8e5m2, vm_u8, u8)
 
-/* ---- the tables -------------------------------------------------------------------------------------------------------- */
+/* ---- the tables ------------------------------------------------------------------------------------------------ */
 
 #define ROW(F, f, T, ID) [TSR_S_##F][TSR_##ID] = k_##F##_##T,
 #define FLOAT_ROWS(T, ID)                                                                                             \
-    FLOAT_UNARY(ROW, T, ID) FLOAT_TRIG(ROW, T, ID) FLOAT_BINARY(ROW, T, ID) NEXTAFTER(ROW, T, ID) FLOAT_TERNARY(ROW, T, ID) \
+    FLOAT_UNARY(ROW, T, ID) FLOAT_TRIG(ROW, T, ID) FLOAT_BINARY(ROW, T, ID) NEXTAFTER(ROW, T, ID) \
+    FLOAT_TERNARY(ROW, T, ID) \
     COMPARE(ROW, T, ID) SELECT(ROW, T, ID) ROW(IS_FINITE, is_finite, T, ID)
 #define INT_ROWS(T, ID)                                                                                               \
     INT_UNARY(ROW, T, ID) INT_BINARY(ROW, T, ID) COMPARE(ROW, T, ID) SELECT(ROW, T, ID) CLAMP(ROW, T, ID)
@@ -281,15 +291,20 @@ vm_elem_kernel *const WITH_SUFFIX(vm_elem_table_, TSR_ISA_SUFFIX)[TSR_SCALAR_COU
     INT_ROWS(i64, I64) INT_ROWS(i32, I32) INT_ROWS(i16, I16) INT_ROWS(i8, I8)
     SIGNED_UNARY(ROW, i64, I64) SIGNED_UNARY(ROW, i32, I32) SIGNED_UNARY(ROW, i16, I16) SIGNED_UNARY(ROW, i8, I8)
     INT_ROWS(u64, U64) INT_ROWS(u32, U32) INT_ROWS(u16, U16) INT_ROWS(u8, U8)
-    ROW(NOT, not, bool, BOOL) BOOL_BINARY(ROW, bool, BOOL) COMPARE(ROW, bool, BOOL) SELECT(ROW, bool, BOOL) CLAMP(ROW, bool, BOOL)
+    ROW(NOT, not, bool, BOOL) BOOL_BINARY(ROW, bool, BOOL) COMPARE(ROW, bool, BOOL) SELECT(ROW, bool, BOOL)
+    CLAMP(ROW, bool, BOOL)
     COMPLEX_ROWS(c64, C64) COMPLEX_ROWS(c128, C128)
 };
 
 #define X(from, FROM, ID)                                                                                             \
-    [TSR_##ID] = {[TSR_F64] = c_##from##_f64, [TSR_F32] = c_##from##_f32, [TSR_F16] = c_##from##_f16, [TSR_BF16] = c_##from##_bf16, \
-                  [TSR_F8E4M3] = c_##from##_f8e4m3, [TSR_F8E5M2] = c_##from##_f8e5m2, [TSR_I64] = c_##from##_i64,     \
-                  [TSR_I32] = c_##from##_i32, [TSR_I16] = c_##from##_i16, [TSR_I8] = c_##from##_i8, [TSR_I4] = c_##from##_i4, \
-                  [TSR_U64] = c_##from##_u64, [TSR_U32] = c_##from##_u32, [TSR_U16] = c_##from##_u16, [TSR_U8] = c_##from##_u8, \
-                  [TSR_U4] = c_##from##_u4, [TSR_BOOL] = c_##from##_bool, [TSR_C64] = c_##from##_c64, [TSR_C128] = c_##from##_c128},
+    [TSR_##ID] = { \
+        [TSR_F64] = c_##from##_f64, [TSR_F32] = c_##from##_f32, [TSR_F16] = c_##from##_f16, \
+        [TSR_BF16] = c_##from##_bf16, [TSR_F8E4M3] = c_##from##_f8e4m3, [TSR_F8E5M2] = c_##from##_f8e5m2, \
+        [TSR_I64] = c_##from##_i64, [TSR_I32] = c_##from##_i32, [TSR_I16] = c_##from##_i16, \
+        [TSR_I8] = c_##from##_i8, [TSR_I4] = c_##from##_i4, [TSR_U64] = c_##from##_u64, \
+        [TSR_U32] = c_##from##_u32, [TSR_U16] = c_##from##_u16, [TSR_U8] = c_##from##_u8, \
+        [TSR_U4] = c_##from##_u4, [TSR_BOOL] = c_##from##_bool, [TSR_C64] = c_##from##_c64, \
+        [TSR_C128] = c_##from##_c128, \
+    },
 vm_cast_kernel *const WITH_SUFFIX(vm_cast_table_, TSR_ISA_SUFFIX)[TSR_DTYPE_COUNT][TSR_DTYPE_COUNT] = {CASTABLE(X)};
 #undef X

@@ -1,5 +1,5 @@
-/* vm_kernels.c: which table of kernels belongs to which level of instruction set. A level that this build lacks (another
- * processor family) falls back to generic. */
+/* vm_kernels.c: which table of kernels belongs to which level of instruction set. A level that this build lacks
+ * (another processor family) falls back to generic. */
 #include "tile/vm_kernels.h"
 
 #include "tile/vm_tables.h"

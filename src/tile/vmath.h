@@ -1,15 +1,16 @@
 /* vmath.h: the elementwise functions of scalar.h as scalar C text: the single source of their bits for every tier.
  *
- * For each function F of scalar.h and each dtype T that its domain admits there is vm_F_T(x, ...), T one of f32 f64, the
- * integers, bool, c64 c128 (f16, bf16 and f8 widen to f32, call vm_F_f32 and narrow once: vm_f16_to_f32, vm_f32_to_f16 ...). The
- * precompiled loops of the tile VM inline these functions, and the renderers paste the same text in front of the kernels
- * they write, so both compute the same bits. The text is
- *   vmath_int.h      integers and bool          vmath_f32.h    f32 that needs no f64; conversions of small floats
- *   vmath_f64.h      f64                        vmath_mixed.h  f32 computed through f64 and rounded once
- *   vmath_complex.h  c64 and c128                  vmath_cast.h   vm_cast_FROM_TO for every pair of dtypes
- * in this order, and it is written in what C11, OpenCL C, CUDA C and HIP have in common: static functions, selects, integer
- * operations, no libm, no recursion, and no loop whose turns depend on data except in rem. Right shifts of negative numbers are
- * arithmetic and integers are two's complement. It is shaped so that a compiler vectorises a loop around a call.
+ * For each function F of scalar.h and each dtype T that its domain admits there is vm_F_T(x, ...), T one of f32 f64,
+ * the integers, bool, c64 c128 (f16, bf16 and f8 widen to f32, call vm_F_f32 and narrow once: vm_f16_to_f32,
+ * vm_f32_to_f16 ...). The precompiled loops of the tile VM inline these functions, and the renderers paste the same
+ * text in front of the kernels they write, so both compute the same bits. The text is
+ *   vmath_int.inc      integers and bool          vmath_f32.inc    f32 that needs no f64; conversions of small floats
+ *   vmath_f64.inc      f64                        vmath_mixed.inc  f32 computed through f64 and rounded once
+ *   vmath_complex.inc  c64 and c128                  vmath_cast.inc   vm_cast_FROM_TO for every pair of dtypes
+ * in this order, and it is written in what C11, OpenCL C, CUDA C and HIP have in common: static functions, selects,
+ * integer operations, no libm, no recursion, and no loop whose turns depend on data except in rem. Right shifts of
+ * negative numbers are arithmetic and integers are two's complement. It is shaped so that a compiler vectorises a loop
+ * around a call.
  *
  * A dialect defines before the text:
  *   types      vm_f32 vm_f64 vm_i8 .. vm_i64 vm_u8 .. vm_u64, vm_bool (one byte, 0 or 1)
@@ -18,15 +19,16 @@
  *   TSR_HAS_FMA            1 when TSR_FMA is fused (error-free products use it), else 0
  *   TSR_FUSEDF, TSR_FUSED  a * b + c in one rounding, always (for the function fma alone)
  *   TSR_F2U TSR_U2F TSR_D2U TSR_U2D        bit casts f32 <-> vm_u32, f64 <-> vm_u64
- *   TSR_SQRTF TSR_SQRT (correctly rounded), TSR_FLOORF TSR_FLOOR, TSR_TRUNCF TSR_TRUNC, TSR_CEILF TSR_CEIL, TSR_RINTF TSR_RINT
+ *   TSR_SQRTF TSR_SQRT (correctly rounded), TSR_FLOORF TSR_FLOOR, TSR_TRUNCF TSR_TRUNC, TSR_CEILF TSR_CEIL, TSR_RINTF
+ *   TSR_RINT
  *              (to nearest, halves to even)
  *   TSR_POPCNT (of a vm_u64), TSR_CLZ (of a vm_u64 that is not 0)
  * and compiles without contraction of a*b+c, without flushing of subnormals and with round to nearest.
  *
- * Errors, measured over dense samples by tests/tile/test_vmath.c: at most 2 ulp in f32, at most 4 ulp in f64, with these exceptions in f64
- * near a zero of the function where only the absolute error is bounded: lgamma (x < 0) and digamma. Corner cases follow C99 Annex F
- * and scalar.h. Polynomials are minimax fits (Remez, relative error) made for this project; where a method is not
- * folklore its source is named at the function. */
+ * Errors, measured over dense samples by tests/tile/test_vmath.c: at most 2 ulp in f32, at most 4 ulp in f64, with
+ * these exceptions in f64 near a zero of the function where only the absolute error is bounded: lgamma (x < 0) and
+ * digamma. Corner cases follow C99 Annex F and scalar.h. Polynomials are minimax fits (Remez, relative error) made for
+ * this project; where a method is not folklore its source is named at the function. */
 #ifndef TILE_VMATH_H
 #define TILE_VMATH_H
 
@@ -95,11 +97,11 @@ TSR_FN vm_f64 TSR_U2D(vm_u64 u) {
 #define TSR_CLZ(x) __builtin_clzll(x)
 
 /* the text, in order */
-#include "tile/vmath_int.h"
-#include "tile/vmath_f32.h"
-#include "tile/vmath_f64.h"
-#include "tile/vmath_mixed.h"
-#include "tile/vmath_complex.h"
-#include "tile/vmath_cast.h"
+#include "tile/vmath_int.inc"
+#include "tile/vmath_f32.inc"
+#include "tile/vmath_f64.inc"
+#include "tile/vmath_mixed.inc"
+#include "tile/vmath_complex.inc"
+#include "tile/vmath_cast.inc"
 
 #endif

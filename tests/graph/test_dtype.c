@@ -1,7 +1,9 @@
-/* test_dtype.c: float conversions against an oracle that only compares numbers, and block types against hand-made blocks.
+/* test_dtype.c: float conversions against an oracle that only compares numbers, and block types against hand-made
+ * blocks.
  *
- * The oracle knows a format as the sorted list of its finite values (made with ldexp from the format's definition) and finds
- * the nearest by comparing distances in f64, exact for these formats. If these fail, every 8/16-bit result is suspect. */
+ * The oracle knows a format as the sorted list of its finite values (made with ldexp from the format's definition) and
+ * finds the nearest by comparing distances in f64, exact for these formats. If these fail, every 8/16-bit result is
+ * suspect. */
 #include <math.h>
 
 #include "harness.h"
@@ -35,7 +37,8 @@ static struct format formats[] = {
 #define FORMATS (int)(sizeof formats / sizeof *formats)
 
 static double value_of(const struct format *f, int code) {
-    int bias = (1 << (f->exponent_bits - 1)) - 1, e = code >> f->mantissa_bits, m = code & ((1 << f->mantissa_bits) - 1);
+    int bias = (1 << (f->exponent_bits - 1)) - 1, e = code >> f->mantissa_bits,
+        m = code & ((1 << f->mantissa_bits) - 1);
     double fraction = (double)m / (1 << f->mantissa_bits);
     return e == 0 ? ldexp(fraction, 1 - bias) : ldexp(1 + fraction, e - bias);
 }
@@ -73,7 +76,8 @@ static int failures; /* of the present case: a broken format would print 2^16 li
 static void expect(const struct format *f, double d, unsigned got, const char *from) {
     int want = oracle(f, d), sign_at = f->exponent_bits + f->mantissa_bits;
     bool ok = want < 0 ? isnan(f->widen(got)) && (signbit(d) != 0) == got >> sign_at : got == (unsigned)want;
-    if (!ok && failures++ < 5) CHECK_MSG(ok, "%s -> %s of %a: got %#x, want %#x", from, f->name, d, got, (unsigned)want);
+    if (!ok && failures++ < 5) CHECK_MSG(ok, "%s -> %s of %a: got %#x, want %#x", from, f->name, d, got,
+        (unsigned)want);
 }
 
 static bool widens(const struct format *f, unsigned code) {
@@ -94,7 +98,8 @@ TEST(dtype_widen_every_pattern_and_back) {
         const struct format *f = format_at(i);
         test_case("%s", f->name);
         for (unsigned code = 0; code < 2u << (f->exponent_bits + f->mantissa_bits); code++)
-            if (!CHECK_MSG(widens(f, code), "%#x became %a and %#x", code, (double)f->widen(code), f->narrow(f->widen(code)))) break;
+            if (!CHECK_MSG(widens(f, code), "%#x became %a and %#x", code, (double)f->widen(code),
+                f->narrow(f->widen(code)))) break;
     }
 }
 
@@ -141,7 +146,8 @@ TEST(dtype_narrow_halfway) {
 }
 
 TEST(dtype_narrow_f64) {
-    static const double edges[] = {0.0, INFINITY, NAN, 5e-324, 1e-310, 1.7976931348623157e308, 448, 464, 465, 480, 65504, 65519.99, 65520, 57344, 61440};
+    static const double edges[] = {0.0, INFINITY, NAN, 5e-324, 1e-310, 1.7976931348623157e308, 448, 464, 465, 480,
+        65504, 65519.99, 65520, 57344, 61440};
     for (int i = 0; i < FORMATS; i++) {
         const struct format *f = format_at(i);
         failures = 0;
@@ -189,10 +195,11 @@ static float put_f16(struct block *b, int byte, double v) { /* returns what was 
     return tsr_f16_to_f32(h);
 }
 
-/* q4_0, q4_1, q5_0, q5_1: byte offsets of the minimum and the fifth bits (or -1) and of the nibbles; the offset of q. */
+/* q4_0, q4_1, q5_0, q5_1: byte offsets of minimum and fifth bits (or -1) and of the nibbles; the offset of q. */
 static void small_block(tsr_dtype t, int m_at, int high_at, int q_at, int offset) {
     struct block b = {{0}};
-    float want[32], got[32], d = put_f16(&b, 0, test_uniform(-2, 2)), m = m_at < 0 ? 0 : put_f16(&b, m_at, test_uniform(-2, 2));
+    float want[32], got[32], d = put_f16(&b, 0, test_uniform(-2, 2)), m = m_at < 0 ? 0 : put_f16(&b, m_at,
+        test_uniform(-2, 2));
     for (int i = 0; i < 32; i++) {
         int q = (int)test_int(0, high_at >= 0 ? 31 : 15);
         put(&b, q_at + i % 16, i < 16 ? 0 : 4, 4, q);
@@ -277,7 +284,8 @@ TEST(dtype_k_blocks) {
         tsr_dtype t;
         k_put *put;
         int d_at, dmin_at;
-    } table[] = {{TSR_Q2_K, q2_k, 80, 82}, {TSR_Q3_K, q3_k, 108, -1}, {TSR_Q4_K, q4_k, 0, 2}, {TSR_Q5_K, q5_k, 0, 2}, {TSR_Q6_K, q6_k, 208, -1}};
+    } table[] = {{TSR_Q2_K, q2_k, 80, 82}, {TSR_Q3_K, q3_k, 108, -1}, {TSR_Q4_K, q4_k, 0, 2}, {TSR_Q5_K, q5_k, 0, 2},
+        {TSR_Q6_K, q6_k, 208, -1}};
     for (size_t k = 0; k < 20 * sizeof table / sizeof *table; k++) {
         tsr_dtype t = table[k / 20].t;
         struct block b = {{0}};

@@ -1,10 +1,11 @@
-/* test_vmath.c: how many units in the last place the float functions of vmath.h are off, against the C library in the next wider
- * format (f32 against double, f64 against long double), through the kernels of every ISA level that this machine has.
+/* test_vmath.c: how many units in the last place the float functions of vmath.h are off, against the C library in the
+ * next wider format (f32 against double, f64 against long double), through the kernels of every ISA level that this
+ * machine has.
  *
- * Samples: every STRIDE-th bit pattern of f32 from a random start, so all exponents, both signs, subnormals, infinities and NaNs; for f64
- * random bit patterns and random values in the ranges where a function does something; for both, the neighbours of
- * special points. NaN passes only where the oracle says NaN; zeros must have the oracle's sign. The greatest error is printed.
- * Built with -DVMATH_STRIDE=1 the f32 part visits every bit pattern. */
+ * Samples: every STRIDE-th bit pattern of f32 from a random start, so all exponents, both signs, subnormals, infinities
+ * and NaNs; for f64 random bit patterns and random values in the ranges where a function does something; for both, the
+ * neighbours of special points. NaN passes only where the oracle says NaN; zeros must have the oracle's sign. The
+ * greatest error is printed. Built with -DVMATH_STRIDE=1 the f32 part visits every bit pattern. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@
 
 typedef long double real;
 
-/* ---- oracles that libm lacks --------------------------------------------------------------------------------------------- */
+/* ---- oracles that libm lacks ----------------------------------------------------------------------------------- */
 
 static real logisticl(real x) { return 1 / (1 + expl(-x)); }
 static real rsqrtl(real x) { return 1 / sqrtl(x); }
@@ -30,7 +31,8 @@ static real signl(real x) { return x > 0 ? 1 : x < 0 ? -1 : x; }
 
 /* psi by recurrence to x >= 40 and ten terms of the asymptotic series; reflection on the left. */
 static real digammal(real x) {
-    static const real bernoulli[] = {1.0L / 6, -1.0L / 30, 1.0L / 42, -1.0L / 30, 5.0L / 66, -691.0L / 2730, 7.0L / 6, -3617.0L / 510};
+    static const real bernoulli[] = {1.0L / 6, -1.0L / 30, 1.0L / 42, -1.0L / 30, 5.0L / 66, -691.0L / 2730, 7.0L / 6,
+        -3617.0L / 510};
     if (x <= 0) {
         real part = x - rintl(x);
         if (isinf(x) || part == 0) return NAN;
@@ -51,7 +53,8 @@ static real erf_invl(real x) {
     if (a == 1) return copysignl(INFINITY, x);
     y = a < 0.9L ? a : sqrtl(-logl(rest));
     for (int i = 0; i < 40; i++) {
-        real f = a < 0.5L ? erfl(y) - a : rest - erfcl(y), d = f * 0.886226925452758013649083741670572591L * expl(y * y);
+        real f = a < 0.5L ? erfl(y) - a : rest - erfcl(y),
+            d = f * 0.886226925452758013649083741670572591L * expl(y * y);
         y -= d / (1 + y * d);
         if (fabsl(d) < 1e-18L * y) break;
     }
@@ -59,7 +62,7 @@ static real erf_invl(real x) {
 }
 static double erf_inv(double x) { return (double)erf_invl(x); }
 
-/* ---- the table ------------------------------------------------------------------------------------------------------------ */
+/* ---- the table ------------------------------------------------------------------------------------------------- */
 
 struct row {
     tsr_scalar fn;
@@ -68,7 +71,8 @@ struct row {
     double ulp32, ulp64; /* allowed; 0 is exact */
     double lo, hi;       /* where half of the f64 samples lie */
     int sparse;          /* an expensive oracle: this many times fewer samples */
-    double absolute;     /* f64: an error below this (times max(1, |result|)) passes, for functions with zeros that are not exact */
+    /* f64: an error below this (times max(1, |result|)) passes, for functions with zeros that are not exact */
+    double absolute;
 };
 #define ROW(NAME, f, ulp32, ulp64, lo, hi) {TSR_S_##NAME, f, f##l, ulp32, ulp64, lo, hi, 1, 0}
 static const struct row rows[] = {
@@ -114,7 +118,8 @@ static double ulps(real got, real want, int digits, int least) {
     if (got == want) return want == 0 && signbit(got) != signbit(want) ? INFINITY : 0;
     if (isinf(got) && !isinf(want)) { /* overflow: the infinity stands for the power of two above the range */
         real bound = ldexpl(1, digits == 24 ? 128 : 1024);
-        return signbit(got) != signbit(want) ? INFINITY : (double)(fmaxl(bound - fabsl(want), 0) / ldexpl(bound, -digits));
+        return signbit(got) != signbit(want) ? INFINITY : (double)(fmaxl(bound - fabsl(want), 0) / ldexpl(bound,
+            -digits));
     }
     if (isinf(got) || isinf(want)) return INFINITY;
     frexpl(want, &e);
@@ -137,12 +142,14 @@ static void report(tsr_scalar fn, const char *type, enum cpu_isa isa, const stru
 #undef X
     };
     test_case("%s %s %s", names[fn], type, cpu_isa_name(isa));
-    CHECK_MSG(w->ulps <= allowed, "%s %s %s: %.3f ulp at %a (%.9g): got %a, want %a", names[fn], type, cpu_isa_name(isa), w->ulps, w->at, w->at,
+    CHECK_MSG(w->ulps <= allowed, "%s %s %s: %.3f ulp at %a (%.9g): got %a, want %a", names[fn], type,
+        cpu_isa_name(isa), w->ulps, w->at, w->at,
               w->got, w->want);
-    if (allowed > 0) printf("    %-10s %s %-8s %8.3f ulp at %.9g\n", names[fn], type, cpu_isa_name(isa), w->ulps, w->at);
+    if (allowed > 0) printf("    %-10s %s %-8s %8.3f ulp at %.9g\n", names[fn], type, cpu_isa_name(isa), w->ulps,
+        w->at);
 }
 
-/* ---- f32 -------------------------------------------------------------------------------------------------------------------- */
+/* ---- f32 ------------------------------------------------------------------------------------------------------- */
 
 static void check32(const struct row *r, size_t n, const float *x, struct worst *w) {
     double want[BLOCK];
@@ -162,10 +169,14 @@ static void check32(const struct row *r, size_t n, const float *x, struct worst 
     }
 }
 
-static const double specials[] = {0, 1, 2, 3, 0.5, 0.25, 0.625, 4, 8, 10, 22, 40, 89, 87.33654475, 88.72283905, 103.97208, 104, 128, 149, 150, 709.782712893384,
-                                  745.1332191019412, 1e-20, 1e-310, 1e-45, 1.17549435e-38, 2.2250738585072014e-308, 1e300, 3.4e38, 8192, 500000, 1e22,
-                                  0.7853981633974483, 1.5707963267948966, 3.141592653589793, 6.283185307179586, 0.70710678118654752, 1.4142135623730951,
-                                  1.4616321449683623, 2.4570247382208, 0.41421356237309503, 2.414213562373095, 16777216, 9007199254740992.0, 5, 6, 7, 12, 13, 1.5, 2.5};
+static const double specials[] = {0, 1, 2, 3, 0.5, 0.25, 0.625, 4, 8, 10, 22, 40, 89, 87.33654475, 88.72283905,
+    103.97208, 104, 128, 149, 150, 709.782712893384,
+                                  745.1332191019412, 1e-20, 1e-310, 1e-45, 1.17549435e-38, 2.2250738585072014e-308,
+                                      1e300, 3.4e38, 8192, 500000, 1e22,
+                                  0.7853981633974483, 1.5707963267948966, 3.141592653589793, 6.283185307179586,
+                                      0.70710678118654752, 1.4142135623730951,
+                                  1.4616321449683623, 2.4570247382208, 0.41421356237309503, 2.414213562373095,
+                                      16777216, 9007199254740992.0, 5, 6, 7, 12, 13, 1.5, 2.5};
 
 TEST(vmath_f32_ulp) {
     for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
@@ -186,11 +197,12 @@ TEST(vmath_f32_ulp) {
             check32(&rows[k], 10, x, w);
         }
         check32(&rows[k], 3, (float[]){INFINITY, -INFINITY, NAN}, w);
-        for (int isa = 0; isa <= (int)cpu_isa(); isa++) report(rows[k].fn, "f32", (enum cpu_isa)isa, &w[isa], rows[k].ulp32);
+        for (int isa = 0; isa <= (int)cpu_isa(); isa++) report(rows[k].fn, "f32", (enum cpu_isa)isa, &w[isa],
+            rows[k].ulp32);
     }
 }
 
-/* ---- f64 -------------------------------------------------------------------------------------------------------------------- */
+/* ---- f64 ------------------------------------------------------------------------------------------------------- */
 
 static void check64(const struct row *r, size_t n, const double *x, struct worst *w) {
     real want[BLOCK];
