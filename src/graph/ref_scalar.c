@@ -5,8 +5,8 @@
  * the dtype does not admit is a broken invariant, not an input error: type rules refused it before.
  *
  * Where f64 alone would be wrong the dtype is asked for: nextafter steps in the format itself, and fma of f32
- * rounds once. Complex multiplication and division do not recover infinities from NaN parts as C's Annex G does,
- * since StableHLO's do not.
+ * rounds once. Complex multiplication is the textbook formula: it does not recover infinities from NaN parts as
+ * C's Annex G does, since StableHLO's does not.
  *
  * Own series: digamma (Bernardo, "Algorithm AS 103", 1976: recurrence, then the asymptotic series) and erf_inv
  * (Winitzki's 2008 approximation, polished by Newton steps on erf or on log erfc). lgamma is the C library's,
@@ -169,22 +169,13 @@ static cx cx_mul(cx x, cx y) {
     return cx_make(a * c - b * d, a * d + b * c);
 }
 
-/* Smith, "Algorithm 116: complex division", 1962: no overflow in |y|^2. */
-static cx cx_div(cx x, cx y) {
-    double a = creal(x), b = cimag(x), c = creal(y), d = cimag(y);
-    if (c == 0 && d == 0) return cx_make(a / fabs(c), b / fabs(c));
-    if (fabs(c) >= fabs(d)) {
-        double r = d / c, s = c + d * r;
-        return cx_make((a + b * r) / s, (b - a * r) / s);
-    }
-    double r = c / d, s = c * r + d;
-    return cx_make((a * r + b) / s, (b * r - a) / s);
-}
+/* C11 Annex G: x/0 and the quotients of infinite numbers have infinite or zero parts, as in StableHLO's compilers. */
+static cx cx_div(cx x, cx y) { return x / y; }
 
 static cx cx_sign(cx x) {
     if (isnan(creal(x)) || isnan(cimag(x))) return cx_make(NAN, NAN);
     double r = cabs(x);
-    return r == 0 ? cx_make(0, 0) : cx_make(creal(x) / r, cimag(x) / r);
+    return r == 0 ? x : cx_make(creal(x) / r, cimag(x) / r);
 }
 
 static cx cx_expm1(cx x) {
@@ -197,10 +188,11 @@ static cx cx_log1p(cx x) {
     return cx_make(fabs(a) < 0.5 && fabs(b) < 0.5 ? 0.5 * log1p(a * (2 + a) + b * b) : log(hypot(1 + a, b)), im);
 }
 
+/* Real operands with a real result take the real function. */
 static cx cx_pow(cx x, cx y) {
     if (creal(y) == 0 && cimag(y) == 0) return 1;
-    if (creal(x) == 0 && cimag(x) == 0)
-        return creal(y) > 0 ? cx_make(0, 0) : cx_make(creal(y) < 0 ? INFINITY : NAN, NAN);
+    if (creal(x) == 0 && cimag(x) == 0 && creal(y) > 0) return 0;
+    if (cimag(x) == 0 && cimag(y) == 0 && creal(x) >= 0) return pow(creal(x), creal(y));
     return cexp(cx_mul(y, clog(x)));
 }
 
