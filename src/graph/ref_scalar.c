@@ -41,7 +41,7 @@ static double digamma(double x) {
     if (isnan(x) || x == -INFINITY || (x <= 0 && x == floor(x))) return NAN;
     if (x == INFINITY) return x;
     if (x > 0) return digamma_positive(x);
-    return digamma_positive(1 - x) - PI / tan(PI * (x - floor(x)));
+    return digamma_positive(1 - x) - PI / tan(PI * (x - rint(x)));
 }
 
 static double erf_inv_start(double x) {
