@@ -14,6 +14,7 @@ struct scan {
     struct lower *L;
     struct domain *d;
     int cluster;
+    bool strict, fits;  /* strict: heroes must be met at their own index; fits: they were, and nothing was split */
     VEC(struct seen) seen;
     VEC(struct seen) todo;
 };
@@ -87,7 +88,7 @@ static void split(struct scan *s, struct seg from, struct view *out, int n, cons
     for (int i = 0; i < g.n; i++) {
         struct seg part = {from.first + (g.g[i].na ? g.g[i].a[0] : 0), g.g[i].na};
         if (g.g[i].nb == 1 && g.g[i].na) out->seg[axis[g.g[i].b[0]]] = part;
-        else cut_all(s->d, part);
+        else cut_all(s->d, part), s->fits = false;
     }
 }
 
@@ -98,6 +99,7 @@ static void own_view(struct scan *s, const struct view *v, const tsr_type *t, st
     for (int i = 0; i < g.n; i++) {
         if (g.g[i].na == 0 || g.g[i].nb == 0) continue;
         struct seg joined = join(s->d, v, g.g[i].na, g.g[i].a);
+        if (g.g[i].nb > 1 && joined.n == 0) s->fits = false;
         if (g.g[i].nb == 1) out->seg[g.g[i].b[0]] = joined;
         else split(s, joined, out, g.g[i].nb, g.g[i].b);
     }
@@ -198,12 +200,36 @@ static scan_rule *const rules[TSR_OP_COUNT] = {
     [TSR_OP_DYNAMIC_UPDATE_SLICE] = scan_shift, [TSR_OP_REVERSE] = scan_reverse, [TSR_OP_REDUCE] = scan_reduce,
 };
 
+static const unsigned char whole_ops[TSR_OP_COUNT] = {[TSR_OP_DOT] = 1, [TSR_OP_CONV] = 1, [TSR_OP_REDUCE] = 1,
+                                                       [TSR_OP_ARGREDUCE] = 2, [TSR_OP_REDUCE_WINDOW] = 2};
+
+/* Computed once for all uses: the contraction, or each reduction of a cluster of rows. */
+static bool is_whole(const struct scan *s, const tsr_node *n) {
+    const struct cluster *cl = &s->L->cluster.v[s->cluster];
+    if (s->L->at[n->pos].cluster != s->cluster || whole_ops[n->op] != 1) return false;
+    return n->op != TSR_OP_REDUCE || cl->kind == CLUSTER_ROW;
+}
+
 static bool is_leaf(const struct scan *s, const tsr_node *n) {
     const struct low_node *at = &s->L->at[n->pos];
-    int hero = s->L->cluster.v[s->cluster].hero;
-    bool computed_whole = n->pos == hero && (n->op == TSR_OP_DOT || n->op == TSR_OP_CONV);
-    return n->op == TSR_OP_PARAM || n->op == TSR_OP_CONST || n->op == TSR_OP_ITEM || (at->stored &&
-        at->cluster != s->cluster) || computed_whole;
+    bool leaf = n->op == TSR_OP_PARAM || n->op == TSR_OP_CONST || n->op == TSR_OP_ITEM;
+    return leaf || (at->stored && at->cluster != s->cluster);
+}
+
+/* The index at which the cluster computes n: the domain's axes in order; for a reduction those that are kept. */
+static bool at_home(struct scan *s, const tsr_node *n, const struct view *v) {
+    struct view own;
+    int axis[TSR_MAX_RANK];
+    own_view(s, v, n->type, &own);
+    for (int i = 0; i < own.rank; i++) axis[i] = i;
+    bool row = s->L->cluster.v[s->cluster].kind == CLUSTER_ROW;
+    if (row && !domain_row_axes(s->L, s->cluster, n, axis)) return false;
+    if (!row && own.rank != s->d->rank) return false;
+    for (int i = 0; i < own.rank; i++) {
+        if (extent_is(own.dim[i], 1)) continue;
+        if (own.dim[i] != s->d->dim[axis[i]] || own.seg[i].n != 1 || own.seg[i].first != axis[i]) return false;
+    }
+    return true;
 }
 
 static bool seen_before(struct scan *s, const struct seen *x) {
@@ -219,24 +245,86 @@ static bool seen_before(struct scan *s, const struct seen *x) {
     return false;
 }
 
-void domain_scan(struct lower *L, struct domain *d, int cluster, const tsr_node *n, const int *axis) {
-    struct scan s = {.L = L, .d = d, .cluster = cluster};
+static void run(struct scan *s) {
+    while (s->todo.n && !err_any(s->L->c)) {
+        struct seen x = vec_pop(&s->todo);
+        const tsr_node *m = lower_node(s->L, x.node);
+        if (seen_before(s, &x) || !vec_push(s->L->c, &s->seen, x)) continue;
+        bool whole = is_whole(s, m);
+        bool mine = s->L->at[m->pos].cluster == s->cluster;
+        if (s->strict && mine && whole_ops[m->op] && !at_home(s, m, &x.v)) s->fits = false;
+        if (s->L->at[m->pos].stored || is_leaf(s, m) || (whole && m->op != TSR_OP_REDUCE)) leaf(s, &x.v);
+        if (is_leaf(s, m) || whole) continue;
+        scan_rule *rule = op_is_elem((enum tsr_op)m->op) ? scan_elem : rules[m->op];
+        (rule ? rule : scan_opaque)(s, m, &x.v);
+    }
+}
+
+static void start(struct scan *s, const tsr_node *n, const int *axis) {
     struct view v;
     fixed(&v, n->type);
     for (int i = 0; i < v.rank; i++)
-        if (axis[i] >= 0) v.seg[i] = (struct seg){axis[i], 1};
-    visit(&s, n, &v);
-    while (s.todo.n && !err_any(L->c)) {
-        struct seen x = vec_pop(&s.todo);
-        const tsr_node *m = lower_node(L, x.node);
-        if (seen_before(&s, &x) || !vec_push(L->c, &s.seen, x)) continue;
-        if (L->at[m->pos].stored || is_leaf(&s, m)) leaf(&s, &x.v); /* read or written in memory */
-        if (is_leaf(&s, m)) continue;
-        scan_rule *rule = op_is_elem((enum tsr_op)m->op) ? scan_elem : rules[m->op];
-        (rule ? rule : scan_opaque)(&s, m, &x.v);
+        if (axis[i] >= 0 && !extent_is(v.dim[i], 1)) v.seg[i] = (struct seg){axis[i], 1};
+    visit(s, n, &v);
+    run(s);
+}
+
+static void stop(struct scan *s) {
+    vec_release(s->L->c, &s->seen);
+    vec_release(s->L->c, &s->todo);
+}
+
+void domain_scan(struct lower *L, struct domain *d, int cluster, const tsr_node *n, const int *axis) {
+    struct scan s = {.L = L, .d = d, .cluster = cluster, .fits = true};
+    start(&s, n, axis);
+    stop(&s);
+}
+
+bool domain_row_axes(const struct lower *L, int cluster, const tsr_node *root, int *axis) {
+    const tsr_node *hero = lower_node(L, L->cluster.v[cluster].hero);
+    const tsr_type *d = hero->src[0]->type, *t = root->type;
+    int count;
+    unsigned reduced = 0;
+    const int64_t *axes = node_ints(hero, ATTR_AXES, &count);
+    for (int i = 0; i < count; i++) reduced |= 1u << axes[i];
+    bool full = t->rank == d->rank, kept = t->rank == d->rank - count;
+    for (int i = 0; i < t->rank && full; i++) {
+        axis[i] = i;
+        full = t->extent[i] == d->extent[i] || (reduced >> i & 1 && extent_is(t->extent[i], 1));
+        if (t->extent[i] != d->extent[i]) axis[i] = -1;
     }
-    vec_release(L->c, &s.seen);
-    vec_release(L->c, &s.todo);
+    if (full) return true;
+    for (int i = 0, o = 0; i < d->rank && kept; i++) {
+        if (reduced >> i & 1) continue;
+        axis[o] = i;
+        kept = t->extent[o++] == d->extent[i];
+    }
+    return kept;
+}
+
+bool domain_fits(struct lower *L, int cluster) {
+    const struct cluster *cl = &L->cluster.v[cluster];
+    bool row = cl->kind == CLUSTER_ROW;
+    const tsr_node *first = lower_node(L, cl->kind == CLUSTER_LOOP ? cl->root.v[0] : cl->hero);
+    const tsr_type *t = row ? first->src[0]->type : first->type;
+    struct domain d = {.rank = t->rank};
+    int axis[TSR_MAX_RANK];
+    for (int i = 0; i < t->rank; i++) d.dim[i] = t->extent[i];
+    struct scan s = {.L = L, .d = &d, .cluster = cluster, .strict = true, .fits = true};
+    for (size_t i = 0; i < cl->root.n && s.fits; i++) {
+        const tsr_node *r = lower_node(L, cl->root.v[i]);
+        for (int j = 0; j < r->type->rank; j++) axis[j] = j;
+        if (row) s.fits = domain_row_axes(L, cluster, r, axis);
+        else if (r->type->rank != t->rank) s.fits = false;
+        for (int j = 0; j < r->type->rank && s.fits && !row; j++) s.fits = r->type->extent[j] == t->extent[j];
+        if (s.fits) start(&s, r, axis);
+    }
+    for (int i = 0; i < t->rank; i++) axis[i] = i;
+    for (int i = 0; i < L->n && row && s.fits; i++) /* what the reductions read */
+        if (L->at[i].cluster == cluster && lower_node(L, i)->op == TSR_OP_REDUCE) start(&s, lower_node(L, i)->src[0],
+            axis);
+    stop(&s);
+    return s.fits && !err_any(L->c);
 }
 
 /* ---- groups ---- */

@@ -144,7 +144,7 @@ static bool is_derived(const struct kern *k, const struct ix *a) {
 }
 
 static bool share_var(const struct kern *k, const struct ix *a, const struct ix *b) {
-    if (is_derived(k, a) || is_derived(k, b)) return true;
+    if (b->n == 0 || is_derived(k, a) || is_derived(k, b)) return true;
     for (int i = 0; i < a->n; i++)
         for (int j = 0; j < b->n; j++)
             if (a->t[i].var == b->t[j].var) return true;

@@ -164,7 +164,8 @@ tsr_plan *lower_fn(tsr_ctx *c, tsr_fn *f, const struct compile_opts *o) {
     struct lower L = {.c = c, .f = f, .o = o, .plan = plan_new(c, f)};
     arena_init(&L.mem, c);
     bool ok = L.plan && prepare(&L) && cluster_nodes(&L) && place_all(&L) && finish(&L, f) && !err_any(c);
-    for (size_t i = 0; i < L.cluster.n; i++) vec_release(c, &L.cluster.v[i].root);
+    for (size_t i = 0; i < L.cluster.n; i++)
+        vec_release(c, &L.cluster.v[i].root), vec_release(c, &L.cluster.v[i].node);
     vec_release(c, &L.cluster);
     arena_release(&L.mem);
     if (ok) return L.plan;

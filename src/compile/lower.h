@@ -22,12 +22,19 @@
 
 /* ---- the fn ---- */
 
-enum cluster_kind { CLUSTER_LOOP, CLUSTER_ROW, CLUSTER_CONTRACT, CLUSTER_SCAN, CLUSTER_STEP, CLUSTER_ALIAS };
+enum cluster_kind {
+    CLUSTER_LOOP,     /* elementwise and movement over one domain: the extents of its roots */
+    CLUSTER_ROW,      /* reductions of one domain along the same axes, with everything around them */
+    CLUSTER_CONTRACT, /* one dot or conv, cheap movement before it, elementwise ops after it */
+    CLUSTER_SCAN,     /* one cumulate with what it reads */
+    CLUSTER_STEP,     /* no program of ours: library, control flow, user kernels, the host */
+    CLUSTER_ALIAS     /* no work: another name for bytes that are there */
+};
 struct cluster {
     enum cluster_kind kind;
-    int hero;                /* the node that gives the cluster its kind: reduce, dot, conv, cumulate, library op; -1 */
-    int domain;              /* ROW: the node whose extents are the domain of the rows */
-    VEC(int) root;           /* nodes that get memory here, in id order */
+    int hero;        /* node that gives the cluster its kind; ROW: one of its reductions; LOOP: -1 */
+    VEC(int) node;   /* what it computes, latest first */
+    VEC(int) root;   /* those of them that get memory */
 };
 
 struct low_node {
@@ -118,7 +125,7 @@ struct kern_arg {
     const tsr_extent *extent;
     tsr_tv v;
 };
-struct memo { int node; const struct index *x; const struct guard *g; int frame; tsr_tv v; };
+struct memo { int node; bool whole; const struct index *x; const struct guard *g; int frame; tsr_tv v; };
 struct frame { int rank, id; int64_t extent[TSR_TILE_MAX_RANK]; };
 
 struct kern {
@@ -160,6 +167,8 @@ void kern_grid(struct kern *k, int n, const tsr_extent *const *blocks, tsr_tv *v
 
 /* ---- pulling (pull.c, pull_move.c, pull_reduce.c) ---- */
 tsr_tv pull_value(struct kern *k, const tsr_node *n, const struct index *x, const struct guard *g);
+/* whole: computed once for all its uses, whatever guards they have. */
+void pull_remember_whole(struct kern *k, const tsr_node *n, const struct index *x, tsr_tv v);
 void pull_remember(struct kern *k, const tsr_node *n, const struct index *x, const struct guard *g, tsr_tv v);
 tsr_tv pull_masked(struct kern *k, const tsr_node *n, const struct index *x, const struct guard *g,
     const struct guard *edge, tsr_tv other);
@@ -194,6 +203,13 @@ struct domain {
 /* Finds which neighbouring axes of the domain no access tells apart. axis[i]: domain axis of axis i of node n, or -1.
  * */
 void domain_scan(struct lower *L, struct domain *d, int cluster, const tsr_node *n, const int *axis);
+
+/* Whether every root can be computed over the cluster's domain: each reduction, contraction or window loop in it is met
+ * at the one index at which it is computed, and no index needs division. */
+bool domain_fits(struct lower *L, int cluster);
+/* Which domain axis each axis of a root is, for a cluster of rows: the root has the domain's extents or those that are
+ * kept. False: it has neither. */
+bool domain_row_axes(const struct lower *L, int cluster, const tsr_node *root, int *axis);
 
 /* The domain's axes merged where no cut stands between them. */
 struct groups {

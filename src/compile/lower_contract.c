@@ -287,8 +287,10 @@ static tsr_tv accumulate(struct kern *k, const struct contraction *o, struct pla
     size_t mark = kern_mark(k);
     for (int i = 0; i < o->g.n; i++) {
         if (o->group_role[i] != ROLE_K) continue;
+        tsr_tv next;
         p->start[i] = tsr_tile_for(k->p, kern_int(k, 0), kern_ext(k, o->g.dim[i]), kern_int(k, o->tile[i]), 1, &acc,
-            &acc);
+            &next);
+        acc = next;
         loops++;
     }
     bool kernel_first = o->conv && o->swap;
@@ -344,7 +346,7 @@ static bool body(struct kern *k, const void *arg) {
         if (o->group_role[i] == ROLE_K) at[i] = ix_const(k->c, 0);
     struct index *x = o->conv ? conv_place(k, o, at, g).x[2] : domain_index(k, o->hero->type, o->ax[2], &o->g, at);
     acc = tsr_tile_reshape(k->p, acc, k->frame.rank, k->frame.extent);
-    pull_remember(k, o->hero, x, g, cast(k, o->hero->type->dtype, acc));
+    pull_remember_whole(k, o->hero, x, cast(k, o->hero->type->dtype, acc));
     tsr_tv *value = arena_array(&k->mem, cl->root.n, sizeof *value);
     if (!value) return false;
     for (size_t i = 0; i < cl->root.n; i++) value[i] = pull_value(k, lower_node(k->L, cl->root.v[i]), x, g);

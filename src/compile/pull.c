@@ -49,14 +49,20 @@ tsr_tv pull_literal(struct kern *k, const tsr_node *n) {
 /* ---- remembering ---- */
 
 void pull_remember(struct kern *k, const tsr_node *n, const struct index *x, const struct guard *g, tsr_tv v) {
-    struct memo m = {n->pos, x, g, k->frame.id, v};
+    struct memo m = {.node = n->pos, .x = x, .g = g, .frame = k->frame.id, .v = v};
     if (!vec_push(k->c, &k->memo, m)) return;
+}
+
+void pull_remember_whole(struct kern *k, const tsr_node *n, const struct index *x, tsr_tv v) {
+    pull_remember(k, n, x, NULL, v);
+    if (k->memo.n) k->memo.v[k->memo.n - 1].whole = true;
 }
 
 static tsr_tv recall(const struct kern *k, const tsr_node *n, const struct index *x, const struct guard *g) {
     for (size_t i = k->memo.n; i-- > 0;) {
         const struct memo *m = &k->memo.v[i];
-        if (m->node == n->pos && m->frame == k->frame.id && m->g == g && index_equal(m->x, x)) return m->v;
+        if (m->node == n->pos && m->frame == k->frame.id && (m->g == g || m->whole) && index_equal(m->x,
+            x)) return m->v;
     }
     return TSR_TV_NONE;
 }

@@ -204,6 +204,19 @@ struct c128 { double re, im; };
             struct T a = y[i * ys], b = u[i * us];                                                 \
             y[i * ys] = (struct T){a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};          \
         }                                                                                          \
+    }                                                                                              \
+    static bool less_##T(struct T a, struct T b) { return a.re < b.re || (a.re == b.re && a.im < b.im); } \
+    static void min_##T(int64_t n, void *yp, int64_t ys, const void *up, int64_t us) {             \
+        struct T *y = yp;                                                                          \
+        const struct T *u = up;                                                                    \
+        for (int64_t i = 0; i < n; i++)                                                            \
+            if (less_##T(u[i * us], y[i * ys])) y[i * ys] = u[i * us];                             \
+    }                                                                                              \
+    static void max_##T(int64_t n, void *yp, int64_t ys, const void *up, int64_t us) {             \
+        struct T *y = yp;                                                                          \
+        const struct T *u = up;                                                                    \
+        for (int64_t i = 0; i < n; i++)                                                            \
+            if (less_##T(y[i * ys], u[i * us])) y[i * ys] = u[i * us];                             \
     }
 FLOATS(double)
 FLOATS(float)
@@ -234,8 +247,8 @@ static combine *const meet[TSR_DTYPE_COUNT][4] = {
     [TSR_F8E5M2] = ROW(float), [TSR_I64] = ROW(int64_t), [TSR_I32] = ROW(int32_t), [TSR_I16] = ROW(int16_t),
     [TSR_I8] = ROW(int8_t),
     [TSR_U64] = ROW(uint64_t), [TSR_U32] = ROW(uint32_t), [TSR_U16] = ROW(uint16_t), [TSR_U8] = ROW(uint8_t),
-    [TSR_BOOL] = {or_bool, and_bool, and_bool, or_bool}, [TSR_C64] = {add_c64, mul_c64, NULL, NULL},
-    [TSR_C128] = {add_c128, mul_c128, NULL, NULL},
+    [TSR_BOOL] = {or_bool, and_bool, and_bool, or_bool}, [TSR_C64] = ROW(c64),
+    [TSR_C128] = ROW(c128),
 };
 
 static combine *find_combine(tsr_dtype t, enum lib_scatter_how how, int bytes) {
