@@ -1,7 +1,8 @@
 /* bench_gemm: how near the tile VM comes to the machine: a matrix product, copy and add, the cost of a step.
  *
- * Every figure stands beside its limit, measured in the same run: the product beside the FMA rate of the same threads (sums
- * held in registers, nothing loaded), copy and add beside memcpy over as many bytes. Usage: gemm [size [threads [isa]]] */
+ * Every figure stands beside its limit, measured in the same run: the product beside the FMA rate of the same threads
+ * (sums held in registers, nothing loaded), copy and add beside memcpy over as many bytes. Usage: gemm [size [threads
+ * [isa]]] */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,7 +122,8 @@ static tsr_tile *chain(tsr_ctx *c, int64_t block, int n) {
     return p;
 }
 
-static double run(tsr_ctx *c, tsr_tile *p, enum cpu_isa isa, struct pool *pool, int64_t g0, int64_t g1, const union vm_arg *a) {
+static double run(tsr_ctx *c, tsr_tile *p, enum cpu_isa isa, struct pool *pool, int64_t g0, int64_t g1,
+    const union vm_arg *a) {
     struct vm_code *code = vm_compile_for(c, p, isa, false);
     double t = 0;
     for (int r = 0; r < REPEATS && code; r++) {
@@ -143,7 +145,8 @@ static void fill(float *x, size_t n) {
 }
 
 static void report_gemm(tsr_ctx *c, struct pool *pool, enum cpu_isa isa, int64_t n) {
-    static const int64_t tile[][3] = {{64, 64, 256}, {128, 128, 256}, {128, 256, 256}, {256, 256, 256}, {256, 128, 256}, {128, 512, 256}};
+    static const int64_t tile[][3] = {{64, 64, 256}, {128, 128, 256}, {128, 256, 256}, {256, 256, 256}, {256, 128, 256},
+        {128, 512, 256}};
     size_t bytes = (size_t)(n * n) * sizeof(float);
     float *a = malloc(bytes), *b = malloc(bytes), *o = malloc(bytes);
     fill(a, (size_t)(n * n)), fill(b, (size_t)(n * n)), memset(o, 0, bytes);
@@ -151,10 +154,12 @@ static void report_gemm(tsr_ctx *c, struct pool *pool, enum cpu_isa isa, int64_t
     printf("fma peak, %s, %d threads: %.1f GFLOP/s\n", cpu_isa_name(isa), pool_threads(pool), peak * 1e-9);
     for (size_t i = 0; i < sizeof tile / sizeof *tile; i++) {
         int64_t bm = tile[i][0], bn = tile[i][1];
-        union vm_arg arg[6] = {{.buf = {a, bytes}}, {.buf = {b, bytes}}, {.buf = {o, bytes}}, {.i64 = n}, {.i64 = n}, {.i64 = n}};
+        union vm_arg arg[6] = {{.buf = {a, bytes}}, {.buf = {b, bytes}}, {.buf = {o, bytes}}, {.i64 = n}, {.i64 = n},
+            {.i64 = n}};
         double t = run(c, matmul(c, bm, bn, tile[i][2]), isa, pool, (n + bm - 1) / bm, (n + bn - 1) / bn, arg);
         double rate = 2.0 * (double)n * (double)n * (double)n / t;
-        printf("matmul %lld^3 f32, tile %lld x %lld x %lld: %.2f ms, %.1f GFLOP/s, %.0f %% of peak\n", (long long)n, (long long)bm,
+        printf("matmul %lld^3 f32, tile %lld x %lld x %lld: %.2f ms, %.1f GFLOP/s, %.0f %% of peak\n", (long long)n,
+            (long long)bm,
                (long long)bn, (long long)tile[i][2], t * 1e3, rate * 1e-9, 100 * rate / peak);
     }
     free(a), free(b), free(o);
@@ -171,8 +176,10 @@ static void report_stream(tsr_ctx *c, struct pool *pool, enum cpu_isa isa) {
     for (size_t i = 0; i < sizeof block / sizeof *block; i++)
         for (int operands = 1; operands <= 2; operands++) {
             union vm_arg arg[4] = {{.buf = {x, bytes}}, {.buf = {y, bytes}}, {.buf = {o, bytes}}, {.i64 = n}};
-            double t = run(c, stream(c, block[i], operands), isa, pool, n / block[i], 1, arg), rate = (operands + 1) * (double)bytes / t;
-            printf("%s, block %lld: %.1f GB/s, %.0f %% of memcpy\n", operands == 1 ? "copy" : "add", (long long)block[i], rate * 1e-9,
+            double t = run(c, stream(c, block[i], operands), isa, pool, n / block[i], 1, arg),
+                rate = (operands + 1) * (double)bytes / t;
+            printf("%s, block %lld: %.1f GB/s, %.0f %% of memcpy\n", operands == 1 ? "copy" : "add",
+                (long long)block[i], rate * 1e-9,
                    100 * rate / limit);
         }
     free(x), free(y), free(o);

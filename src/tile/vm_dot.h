@@ -21,7 +21,8 @@ typedef void vm_dot_fn(const struct vm_gemm *g);
 vm_dot_fn *vm_dot_find(enum cpu_isa isa, tsr_dtype acc);
 size_t vm_dot_scratch(tsr_dtype acc, int64_t m); /* bytes, whatever the level */
 
-/* vm_peak.isa.c: multiply-adds of f32 on registers; adds a number to *out (so that the work is done), returns the operations. */
+/* vm_peak.isa.c: multiply-adds of f32 on registers; adds a number to *out (so that the work is done), returns the
+ * operations. */
 double vm_peak_run(enum cpu_isa isa, int64_t turns, float *out);
 
 /* Limits of the blocking, shared by all levels. */
