@@ -8,24 +8,28 @@
 #include "base/sys.h"
 #include "tile/vm.h"
 
-/* The n-th example of docs/tile.md that starts with `tile "name"`: its indented lines. */
-static char *example(tsr_ctx *c, const char *name) {
+/* The text of docs/tile.md, found from the root of the sources (where the tests run). */
+static char *manual(tsr_ctx *c) {
     struct file_map f;
-    char start[64], path[1024], *text = NULL;
-    snprintf(path, sizeof path, "%.*s/../../docs/tile.md", (int)(strrchr(__FILE__, '/') - __FILE__), __FILE__);
-    snprintf(start, sizeof start, "    tile \"%s\" {\n", name);
-    if (file_map(c, path, &f) != TSR_OK) return NULL;
+    if (file_map(c, "docs/tile.md", &f) != TSR_OK) return NULL;
     char *all = malloc(f.n + 1);
     memcpy(all, f.p, f.n);
     all[f.n] = 0;
-    char *from = strstr(all, start), *to = from ? strstr(from, "\n    }\n") : NULL;
+    file_unmap(&f);
+    return all;
+}
+
+/* The example of docs/tile.md that starts with `tile "name"`: its indented lines. */
+static char *example(tsr_ctx *c, const char *name) {
+    char start[64], *all = manual(c), *text = NULL;
+    snprintf(start, sizeof start, "    tile \"%s\" {\n", name);
+    char *from = all ? strstr(all, start) : NULL, *to = from ? strstr(from, "\n    }\n") : NULL;
     if (to) {
-        text = malloc((size_t)(to - from) + 8);
-        memcpy(text, from, (size_t)(to - from) + 7);
-        text[to - from + 7] = 0;
+        to[6] = 0;
+        text = malloc(strlen(from) + 1);
+        memcpy(text, from, strlen(from) + 1);
     }
     free(all);
-    file_unmap(&f);
     return text;
 }
 
