@@ -44,6 +44,7 @@ static const tsr_type *reduce_infer(tsr_ctx *c, const struct draft *d) {
 static tsr_node *share_among_ties(tsr_ctx *c, tsr_node *n, tsr_node *g, size_t count, const int64_t *axes) {
     tsr_node *x = n->src[0], *mine = tsr_prim2(c, TSR_S_EQ, x, axes_expand(c, n, x->type, count, axes));
     tsr_node *ties = tsr_prim_reduce(c, axes_convert(c, mine, x->type->dtype), TSR_REDUCE_SUM, (int)count, axes);
+    ties = tsr_prim2(c, TSR_S_MAX, ties, rule_full_like(c, ties, 1)); /* an axis of no elements has none: 0 / 0 */
     tsr_node *share = axes_expand(c, tsr_prim2(c, TSR_S_DIV, g, ties), x->type, count, axes);
     return tsr_prim3(c, TSR_S_SELECT, mine, share, rule_full_like(c, x, 0));
 }
