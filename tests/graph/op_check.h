@@ -335,4 +335,111 @@ static MAYBE_UNUSED void check_batching(enum tsr_op op, int turns) {
     }
 }
 
+/* ---- symbolic extents, refusals, failing allocations ------------------------------------------------------------ */
+
+/* An op over parameters whose negative extents are symbols (-1: B, -2: T). The op and its cotangents are built once
+ * with symbols and once with the sizes, for each pair of sizes; both must give the same bits. */
+struct symbolic {
+    const char *name;
+    tsr_node *(*build)(tsr_ctx *c, tsr_node *const *x);
+    int n;
+    struct { tsr_dtype t; int rank; int64_t dim[4]; } param[4];
+    int64_t sizes[4][2]; /* B, T; rows of zeros are skipped */
+};
+
+static MAYBE_UNUSED tsr_fn *symbolic_fn(tsr_ctx *c, const struct symbolic *y, const int64_t *size) {
+    tsr_node *x[8], *out[8] = {0};
+    if (tsr_fn_begin(c, y->name)) return NULL;
+    for (int i = 0; i < y->n; i++) {
+        const tsr_extent *e[4] = {0};
+        for (int a = 0; a < y->param[i].rank; a++) {
+            int64_t d = y->param[i].dim[a];
+            e[a] = d >= 0 ? tsr_extent_int(c, d) : size ? tsr_extent_int(c, size[-1 - d])
+                : tsr_extent_symbol(c, d == -1 ? "B" : "T", 1, 100);
+        }
+        const tsr_type *t = tsr_type_tensor(c, y->param[i].t, y->param[i].rank, e);
+        x[i] = t ? tsr_param(c, t, "x") : tsr_poison(c);
+    }
+    tsr_node *n = y->build(c, x);
+    if (tsr_is_poison(n)) return tsr_fn_abort(c), NULL;
+    bool want[8];
+    for (int j = 0; j < n->nsrc; j++) want[j] = dtype_is_float(n->src[j]->type->dtype);
+    tsr_node *g = rule_full_like(c, n, 0.5);
+    if (!op_def(n->op)->vjp(c, n, &g, want, out + 1)) return tsr_fn_abort(c), NULL;
+    out[0] = n;
+    for (int j = 0; j < n->nsrc; j++)
+        if (!out[1 + j]) out[1 + j] = rule_zeros(c, n->src[j]->type);
+    return tsr_fn_end(c, 1 + n->nsrc, out);
+}
+
+static MAYBE_UNUSED void check_symbolic(const struct symbolic *y) {
+    tsr_ctx *c = test_ctx();
+    tsr_fn *f = symbolic_fn(c, y, NULL);
+    if (!CHECK(f != NULL)) CHECK_OK(c);
+    for (int k = 0; f && k < 4 && y->sizes[k][0]; k++) {
+        struct arena a;
+        struct ref_tensor in[8], got[8], want[8];
+        struct sample s;
+        test_case("%s B=%d T=%d", y->name, (int)y->sizes[k][0], (int)y->sizes[k][1]);
+        arena_init(&a, c);
+        tsr_fn *h = symbolic_fn(c, y, y->sizes[k]);
+        sample_init(&s, TSR_F64, test_rng(), 0);
+        s.distinct = true;
+        if (CHECK(h != NULL) && CHECK(sample_fill(&s, h, &a, in) == TSR_OK) && CHECK(run_fn(c, f, in, &a, got)) &&
+            CHECK(run_fn(c, h, in, &a, want)))
+            for (size_t i = 0; i < f->result.n; i++) {
+                CHECK_EQ(got[i].count, want[i].count);
+                CHECK_BYTES(got[i].p, want[i].p, ref_bytes(&want[i]));
+            }
+        CHECK_OK(c);
+        tsr_fn_free(c, h);
+        arena_release(&a);
+    }
+    tsr_fn_free(c, f);
+}
+
+/* A builder that must refuse, with an error that says `part`. */
+struct refusal { const char *part; tsr_node *(*build)(tsr_ctx *c); };
+static MAYBE_UNUSED void check_refusals(const struct refusal *r, int n) {
+    tsr_ctx *c = test_ctx();
+    for (int i = 0; i < n; i++) {
+        test_case("%s", r[i].part);
+        CHECK(tsr_is_poison(r[i].build(c)));
+        CHECK_ERROR(c, TSR_EINVAL, r[i].part);
+    }
+}
+
+/* A literal of zeros. */
+static MAYBE_UNUSED tsr_node *zeros(tsr_ctx *c, tsr_dtype t, int rank, const int64_t *dim) {
+    const tsr_type *type = tsr_type_dims(c, t, rank, dim);
+    return type ? tsr_full(c, type, 0) : tsr_poison(c);
+}
+#define DIMS(...) (int)(sizeof(int64_t[]){__VA_ARGS__} / sizeof(int64_t)), (int64_t[]){__VA_ARGS__}
+
+/* Building, transforming and running a few instances of an op while allocations fail. */
+static MAYBE_UNUSED bool torture_op(tsr_ctx *c, void *arg) {
+    const struct op_def *def = op_def(*(enum tsr_op *)arg);
+    bool done = true;
+    for (uint64_t turn = 0; turn < 3 && done; turn++) {
+        struct rng rng = {.seed = 77 + turn};
+        struct sample s;
+        struct arena a;
+        struct ref_tensor in[16], out[16];
+        arena_init(&a, c);
+        sample_init(&s, TSR_F32, &rng, 0);
+        tsr_fn *f = def->sample(c, &s), *v = f ? vjp_fn(c, f) : NULL, *b = v ? vmap_fn(c, f, 1, tsr_extent_int(c, 2))
+            : NULL;
+        done = b && sample_fill(&s, v, &a, in) == TSR_OK && run_fn(c, v, in, &a, out) && tsr_error_status(c) == TSR_OK;
+        tsr_fn_free(c, b);
+        tsr_fn_free(c, v);
+        tsr_fn_free(c, f);
+        arena_release(&a);
+    }
+    return done;
+}
+static MAYBE_UNUSED void check_torture(enum tsr_op op) {
+    test_case("%s with failing allocations", op_def(op)->name);
+    CHECK(torture(torture_op, &op) > 0);
+}
+
 #endif

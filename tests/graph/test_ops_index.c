@@ -141,3 +141,196 @@ TEST(dynamic_slice_batching) { check_batching(TSR_OP_DYNAMIC_SLICE, 80); }
 TEST(dynamic_update_slice_batching) { check_batching(TSR_OP_DYNAMIC_UPDATE_SLICE, 80); }
 TEST(gather_batching) { check_batching(TSR_OP_GATHER, 200); }
 TEST(scatter_batching) { check_batching(TSR_OP_SCATTER, 200); }
+
+/* ---- the specification's examples ------------------------------------------------------------------------------- */
+
+static tsr_fn *one_op(tsr_ctx *c, tsr_node *y) { return tsr_fn_end(c, 1, &y); }
+
+TEST(dynamic_slice_example) {
+    static const double x[] = {0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0}, row = -1, column = 3,
+        want[] = {1, 1, 1, 1};
+    tsr_ctx *c = test_ctx();
+    tsr_fn_begin(c, "f");
+    tsr_node *p = sample_param(c, TSR_I32, DIMS(4, 4)),
+        *start[2] = {sample_param(c, TSR_I64, 0, NULL), sample_param(c, TSR_I64, 0, NULL)};
+    tsr_fn *f = one_op(c, tsr_prim_dynamic_slice(c, p, start,
+                                                 (const tsr_extent *[]){tsr_extent_int(c, 2), tsr_extent_int(c, 2)}));
+    check_plain(c, f, 3, (struct plain[]){{TSR_I32, 2, {4, 4}, x}, {TSR_I64, 0, {0}, &row}, {TSR_I64, 0, {0}, &column}},
+                &(struct plain){TSR_I32, 2, {2, 2}, want});
+    tsr_fn_free(c, f);
+}
+
+TEST(dynamic_update_slice_example) {
+    static const double x[] = {1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1}, u[] = {1, 1, 1, 1}, row = -1,
+        column = 3;
+    static const double want[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    tsr_ctx *c = test_ctx();
+    tsr_fn_begin(c, "f");
+    tsr_node *p = sample_param(c, TSR_I32, DIMS(4, 4)), *q = sample_param(c, TSR_I32, DIMS(2, 2));
+    tsr_node *start[2] = {sample_param(c, TSR_I64, 0, NULL), sample_param(c, TSR_I64, 0, NULL)};
+    tsr_fn *f = one_op(c, tsr_prim_dynamic_update_slice(c, p, q, start));
+    check_plain(c, f, 4, (struct plain[]){{TSR_I32, 2, {4, 4}, x}, {TSR_I32, 2, {2, 2}, u}, {TSR_I64, 0, {0}, &row},
+                                          {TSR_I64, 0, {0}, &column}},
+                &(struct plain){TSR_I32, 2, {4, 4}, want});
+    tsr_fn_free(c, f);
+}
+
+/* Rows 2, 0 and, clamped, 3 and 0 of a table. */
+static const int64_t axis0 = 0, axis1 = 1;
+static const tsr_gather_dims rows = {.n_offset = 1, .offset = &axis1, .n_collapsed = 1, .collapsed = &axis0, .n_map = 1,
+                                     .map = &axis0, .index_vector_axis = 1};
+
+TEST(gather_rows) {
+    static const double x[] = {1, 2, 3, 4, 5, 6, 7, 8}, at[] = {2, 0, 9, -5}, want[] = {5, 6, 1, 2, 7, 8, 1, 2};
+    tsr_ctx *c = test_ctx();
+    tsr_fn_begin(c, "f");
+    tsr_node *p = sample_param(c, TSR_F32, DIMS(4, 2)), *i = sample_param(c, TSR_I32, DIMS(4));
+    tsr_fn *f = one_op(c, tsr_prim_gather(c, p, i, &rows,
+                                          (const tsr_extent *[]){tsr_extent_int(c, 1), tsr_extent_int(c, 2)}));
+    check_plain(c, f, 2, (struct plain[]){{TSR_F32, 2, {4, 2}, x}, {TSR_I32, 1, {4}, at}},
+                &(struct plain){TSR_F32, 2, {4, 2}, want});
+    tsr_fn_free(c, f);
+}
+
+/* Row 1 is written three times, row 9 is skipped: each way of combining, in order of the updates. */
+TEST(scatter_rows) {
+    static const double x[] = {1, 2, 3, 4, 5, 6}, at[] = {1, 9, 1, 1}, u[] = {2, 7, 90, 91, 5, 1, 4, 3};
+    static const double want[][6] = {{1, 2, 4, 3, 5, 6}, {1, 2, 14, 15, 5, 6}, {1, 2, 120, 84, 5, 6},
+                                     {1, 2, 2, 1, 5, 6}, {1, 2, 5, 7, 5, 6}};
+    tsr_ctx *c = test_ctx();
+    for (int how = TSR_SCATTER_SET; how <= TSR_SCATTER_MAX; how++) {
+        test_case("mode %d", how);
+        tsr_fn_begin(c, "f");
+        tsr_node *p = sample_param(c, TSR_F32, DIMS(3, 2)), *i = sample_param(c, TSR_I32, DIMS(4)),
+            *q = sample_param(c, TSR_F32, DIMS(4, 2));
+        tsr_fn *f = one_op(c, tsr_prim_scatter(c, p, i, q, &rows, (tsr_scatter)how));
+        check_plain(c, f, 3, (struct plain[]){{TSR_F32, 2, {3, 2}, x}, {TSR_I32, 1, {4}, at}, {TSR_F32, 2, {4, 2}, u}},
+                    &(struct plain){TSR_F32, 2, {3, 2}, want[how]});
+        tsr_fn_free(c, f);
+    }
+}
+
+/* d/du of x * u0 * u1 * u2 at one place, with one and with two zeros among the factors. */
+TEST(scatter_mul_gradient_with_zeros) {
+    static const double x[] = {3}, at[] = {0, 0, 0}, g[] = {1}, one[] = {2, 0, 5}, two[] = {0, 0, 5};
+    static const double want_one[] = {0, 30, 0}, want_two[] = {0, 0, 0};
+    tsr_ctx *c = test_ctx();
+    for (int k = 0; k < 2; k++) {
+        test_case("%d zeros", k + 1);
+        tsr_fn_begin(c, "f");
+        tsr_gather_dims d = {.n_collapsed = 1, .collapsed = &axis0, .n_map = 1, .map = &axis0, .index_vector_axis = 1};
+        tsr_node *p = sample_param(c, TSR_F64, DIMS(1)), *i = sample_param(c, TSR_I32, DIMS(3)),
+            *u = sample_param(c, TSR_F64, DIMS(3));
+        tsr_node *q = sample_param(c, TSR_F64, DIMS(1)), *y = tsr_prim_scatter(c, p, i, u, &d, TSR_SCATTER_MUL),
+            *cot[3] = {0};
+        CHECK(op_def(TSR_OP_SCATTER)->vjp(c, y, &q, (bool[]){true, false, true}, cot));
+        tsr_fn *f = one_op(c, cot[2]);
+        check_plain(c, f, 4, (struct plain[]){{TSR_F64, 1, {1}, x}, {TSR_I32, 1, {3}, at},
+                                              {TSR_F64, 1, {3}, k ? two : one}, {TSR_F64, 1, {1}, g}},
+                    &(struct plain){TSR_F64, 1, {3}, k ? want_two : want_one});
+        tsr_fn_free(c, f);
+    }
+}
+
+/* ---- symbolic extents ------------------------------------------------------------------------------------------- */
+
+static tsr_node *symbolic_slice(tsr_ctx *c, tsr_node *const *x) {
+    return tsr_prim_dynamic_slice(c, x[0], x + 1, (const tsr_extent *[]){x[0]->type->extent[0], tsr_extent_int(c, 2)});
+}
+static tsr_node *symbolic_update(tsr_ctx *c,
+                                 tsr_node *const *x) { return tsr_prim_dynamic_update_slice(c, x[0], x[1], x + 2); }
+static tsr_node *symbolic_gather(tsr_ctx *c, tsr_node *const *x) {
+    return tsr_prim_gather(c, x[0], x[1], &rows, (const tsr_extent *[]){tsr_extent_int(c, 1), x[0]->type->extent[1]});
+}
+static tsr_node *symbolic_add(tsr_ctx *c,
+                              tsr_node *const *x) { return tsr_prim_scatter(c, x[0], x[1], x[2], &rows,
+                                                                            TSR_SCATTER_ADD); }
+static tsr_node *symbolic_set(tsr_ctx *c,
+                              tsr_node *const *x) { return tsr_prim_scatter(c, x[0], x[1], x[2], &rows,
+                                                                            TSR_SCATTER_SET); }
+
+TEST(index_symbolic) {
+    static const struct symbolic list[] = {
+        {"dynamic_slice", symbolic_slice, 3, {{TSR_F64, 2, {-1, 5}}, {TSR_I32, 0, {0}}, {TSR_I32, 0, {0}}},
+         {{1, 1}, {4, 1}, {7, 1}}},
+        {"dynamic_update_slice", symbolic_update, 4,
+         {{TSR_F64, 2, {-1, 5}}, {TSR_F64, 2, {-1, 2}}, {TSR_I32, 0, {0}}, {TSR_I32, 0, {0}}}, {{1, 1}, {4, 1}}},
+        {"gather", symbolic_gather, 2, {{TSR_F64, 2, {-2, 3}}, {TSR_I32, 1, {-1}}}, {{1, 1}, {4, 2}, {2, 5}}},
+        {"gather of columns", symbolic_gather, 2, {{TSR_F64, 2, {6, -2}}, {TSR_I32, 1, {-1}}},
+         {{1, 1}, {4, 2}, {2, 5}}},
+        {"scatter add", symbolic_add, 3, {{TSR_F64, 2, {-2, 3}}, {TSR_I32, 1, {-1}}, {TSR_F64, 2, {-1, 3}}},
+         {{1, 1}, {4, 2}, {2, 5}}},
+        {"scatter set", symbolic_set, 3, {{TSR_F64, 2, {-2, 3}}, {TSR_I32, 1, {-1}}, {TSR_F64, 2, {-1, 3}}},
+         {{1, 1}, {4, 2}, {9, 2}}},
+    };
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) check_symbolic(&list[i]);
+}
+
+/* ---- refusals --------------------------------------------------------------------------------------------------- */
+
+static tsr_node *bad_start_count(tsr_ctx *c) {
+    tsr_node *x = zeros(c, TSR_F32, DIMS(4, 4)), *start[2] = {zeros(c, TSR_F32, 0, NULL), zeros(c, TSR_I32, 0, NULL)};
+    return tsr_prim_dynamic_slice(c, x, start, (const tsr_extent *[]){tsr_extent_int(c, 1), tsr_extent_int(c, 1)});
+}
+static tsr_node *bad_slice_size(tsr_ctx *c) {
+    tsr_node *x = zeros(c, TSR_F32, DIMS(4, 4)), *start[2] = {zeros(c, TSR_I32, 0, NULL), zeros(c, TSR_I32, 0, NULL)};
+    return tsr_prim_dynamic_slice(c, x, start, (const tsr_extent *[]){tsr_extent_int(c, 1), tsr_extent_int(c, 5)});
+}
+static tsr_node *bad_update_dtype(tsr_ctx *c) {
+    tsr_node *start[1] = {zeros(c, TSR_I32, 0, NULL)};
+    return tsr_prim_dynamic_update_slice(c, zeros(c, TSR_F32, DIMS(4)), zeros(c, TSR_F64, DIMS(2)), start);
+}
+static tsr_node *gather_with(tsr_ctx *c, tsr_gather_dims d, tsr_dtype index, int64_t first, int64_t second) {
+    return tsr_prim_gather(c, zeros(c, TSR_F32, DIMS(4, 2)), zeros(c, index, DIMS(3)), &d,
+                           (const tsr_extent *[]){tsr_extent_int(c, first), tsr_extent_int(c, second)});
+}
+static tsr_node *bad_index_dtype(tsr_ctx *c) { return gather_with(c, rows, TSR_F32, 1, 2); }
+static tsr_node *bad_collapsed(tsr_ctx *c) { return gather_with(c, rows, TSR_I32, 2, 2); }
+static tsr_node *bad_gather_size(tsr_ctx *c) { return gather_with(c, rows, TSR_I32, 1, 3); }
+static tsr_node *bad_window_count(tsr_ctx *c) {
+    tsr_gather_dims d = rows;
+    d.n_collapsed = 0;
+    return gather_with(c, d, TSR_I32, 1, 2);
+}
+static tsr_node *bad_map(tsr_ctx *c) {
+    tsr_gather_dims d = rows;
+    d.map = (int64_t[]){7};
+    return gather_with(c, d, TSR_I32, 1, 2);
+}
+static tsr_node *bad_vector_axis(tsr_ctx *c) {
+    tsr_gather_dims d = rows;
+    d.index_vector_axis = 0;
+    return gather_with(c, d, TSR_I32, 1, 2);
+}
+static tsr_node *bad_scatter_update(tsr_ctx *c) {
+    return tsr_prim_scatter(c, zeros(c, TSR_F32, DIMS(4, 2)), zeros(c, TSR_I32, DIMS(3)), zeros(c, TSR_F32, DIMS(3, 5)),
+                            &rows, TSR_SCATTER_ADD);
+}
+static tsr_node *bad_scatter_count(tsr_ctx *c) {
+    return tsr_prim_scatter(c, zeros(c, TSR_F32, DIMS(4, 2)), zeros(c, TSR_I32, DIMS(3)), zeros(c, TSR_F32, DIMS(2, 2)),
+                            &rows, TSR_SCATTER_ADD);
+}
+static tsr_node *bad_scatter_mode(tsr_ctx *c) {
+    return tsr_prim_scatter(c, zeros(c, TSR_F32, DIMS(4, 2)), zeros(c, TSR_I32, DIMS(3)), zeros(c, TSR_F32, DIMS(3, 2)),
+                            &rows, (tsr_scatter)9);
+}
+
+TEST(index_refusals) {
+    static const struct refusal list[] = {
+        {"start indices are integer scalars", bad_start_count}, {"take at most 4 there", bad_slice_size},
+        {"both need one dtype and one rank", bad_update_dtype}, {"must hold integers", bad_index_dtype},
+        {"it must be 1 there", bad_collapsed},                  {"does not fit into f32[4,2]", bad_gather_size},
+        {"must together be the 2 axes", bad_window_count},      {"index map[0] = 7 is not an axis", bad_map},
+        {"index vectors of length 3", bad_vector_axis},
+                {"longer than axis 1 of the operand", bad_scatter_update},
+        {"must have the extent of axis 0", bad_scatter_count},  {"not one of tsr_scatter", bad_scatter_mode},
+    };
+    check_refusals(list, sizeof list / sizeof *list);
+}
+
+TEST(index_torture) {
+    check_torture(TSR_OP_DYNAMIC_SLICE);
+    check_torture(TSR_OP_DYNAMIC_UPDATE_SLICE);
+    check_torture(TSR_OP_GATHER);
+    check_torture(TSR_OP_SCATTER);
+}
