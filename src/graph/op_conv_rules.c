@@ -87,6 +87,7 @@ static tsr_node *kernel_cotangent(tsr_ctx *c, tsr_node *n, tsr_node *g, const st
 
 bool conv_vjp(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const bool *want, tsr_node **gsrc) {
     struct conv v;
+    if (tsr_is_poison(gout[0])) return false;
     conv_of(n->nattr, n->attr, &v);
     for (int i = 0; i < n->type->rank; i++)
         if (extent_is(n->type->extent[i], 0)) return true; /* an empty result: all cotangents are zero */

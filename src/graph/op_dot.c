@@ -163,6 +163,7 @@ static tsr_node *side_cotangent(tsr_ctx *c, const struct dot_dims *m, const stru
 static bool dot_vjp(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const bool *want, tsr_node **gsrc) {
     struct dot_dims m;
     tsr_node *a = n->src[0], *b = n->src[1];
+    if (tsr_is_poison(gout[0])) return false;
     dot_dims(n->nattr, n->attr, a->type->rank, b->type->rank, &m);
     int nb = m.d.n_batch;
     struct side lhs = {a, b, m.d.lhs_batch, m.d.lhs_contract, m.lhs_free, m.d.rhs_batch, m.d.rhs_contract, m.rhs_free,
@@ -192,6 +193,7 @@ static tsr_node *dot_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const b
     tsr_dot_dims d = {.n_batch = nb + both, .n_contract = m.d.n_contract, .lhs_batch = list[0], .rhs_batch = list[1],
                       .lhs_contract = list[2], .rhs_contract = list[3]};
     tsr_node *a = src[0], *b = src[1];
+    if (axes_poison(2, src)) return tsr_poison(c);
     if ((batched[0] && is_block(a->type)) || (batched[1] && is_block(b->type))) /* no longer a weight of rank 2 */
         a = axes_convert(c, a, TSR_F32), b = axes_convert(c, b, TSR_F32);
     tsr_node *y = tsr_prim_dot(c, a, b, &d, n->type->dtype);

@@ -91,7 +91,7 @@ static bool any(int n, const bool *flag) {
 
 /* start[i] for each axis of x, with a zero in front for the batch axis. */
 static void starts_under_batch(tsr_ctx *c, int rank, tsr_node *const *start, tsr_node **out) {
-    out[0] = tsr_scalar_int(c, rank ? tsr_node_dtype(start[0]) : TSR_I64, 0);
+    out[0] = tsr_scalar_int(c, rank && !tsr_is_poison(start[0]) ? tsr_node_dtype(start[0]) : TSR_I64, 0);
     for (int i = 0; i < rank; i++) out[i + 1] = start[i];
 }
 

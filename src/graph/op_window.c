@@ -138,6 +138,7 @@ static tsr_node *patches(tsr_ctx *c, tsr_node *x, const struct window *w, const 
     int64_t low[TSR_MAX_RANK], high[TSR_MAX_RANK], interior[TSR_MAX_RANK], stride[TSR_MAX_RANK], offset[TSR_MAX_RANK];
     const tsr_extent *start[TSR_MAX_RANK], *limit[TSR_MAX_RANK], *one = tsr_extent_int(c, 1);
     int64_t count = window_elements(w);
+    if (tsr_is_poison(x)) return tsr_poison(c);
     const tsr_type *flat = type_with_dtype(c, result, x->type->dtype), *slice = one && flat
         ? type_insert_axis(c, flat, w->rank, one) : NULL;
     tsr_node **part = mem_array(c, (size_t)count, sizeof *part), *all = tsr_poison(c);
