@@ -121,6 +121,17 @@ void tsr_tile_end(tsr_tile *p, int n, tsr_tv *result); /* closes the innermost r
 tsr_dtype tsr_tile_dtype(const tsr_tile *p, tsr_tv v);
 int tsr_tile_shape(const tsr_tile *p, tsr_tv v, int64_t *extent /* may be NULL */); /* -> rank */
 
+/* The arguments of a program, in order: for those who call it. access: of a buffer; IN for a scalar. */
+struct tsr_tile_arg_info {
+    bool is_buf;
+    tsr_dtype dtype;
+    tsr_tile_access access;
+    const char *name; /* lives as long as the program */
+};
+bool tsr_tile_is_finished(const tsr_tile *p);
+int tsr_tile_args(const tsr_tile *p);
+struct tsr_tile_arg_info tsr_tile_arg_at(const tsr_tile *p, int index); /* 0 <= index < tsr_tile_args(p) */
+
 /* Text form (docs/tile.md): printing and reading are inverses. Returned text is freed with tsr_text_free. */
 char *tsr_tile_print(const tsr_tile *p);
 /* finished; NULL: error with file:line:col */
