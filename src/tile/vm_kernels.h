@@ -15,7 +15,8 @@ typedef void vm_elem_kernel(size_t n, void *dst, const void *a, const void *b, c
 typedef void vm_cast_kernel(size_t n, void *dst, const void *src);
 
 /* t is the dtype of the operands (of x and y for select). NULL iff scalar.h's domain does not admit t (or t is a block
- * or 4-bit type: the VM holds i4/u4 tiles as i8/u8 and loads and stores pack them). */
+ * or 4-bit type: the VM holds i4/u4 tiles as i8/u8 and loads and stores pack them; or fn is complex and t a small
+ * float, which has no complex dtype). */
 vm_elem_kernel *vm_elem_find(enum cpu_isa isa, tsr_scalar fn, tsr_dtype t);
 /* StableHLO convert; i4/u4 count as i8/u8 wrapped to 4 bits */
 vm_cast_kernel *vm_cast_find(enum cpu_isa isa, tsr_dtype from, tsr_dtype to);
