@@ -126,6 +126,8 @@ static bool may_inline(const struct maker *m, const tsr_node *u, const tsr_node 
     enum class k = class_of(n);
     bool moves = k == CLASS_MOVE || n->op == TSR_OP_CONVERT;
     unsigned before = before_by(m, u);
+    int by = m->L->at[u->pos].cluster;
+    if (by >= 0 && m->L->cluster.v[by].kind == CLUSTER_ALIAS) return false; /* a reshape that is a name for n's bytes */
     if (before & BEFORE_CONTRACT && !((moves || (k == CLASS_ELEM && cost <= PROLOGUE_COST)) &&
         n->op != TSR_OP_IOTA)) return false;
     if (before & BEFORE_WINDOW && !(k <= CLASS_ELEM && cost <= 1)) return false;

@@ -7,7 +7,9 @@
  * around all axes concerned, which is always right. */
 #include "compile/lower.h"
 
-struct seg { int first, n; }; /* domain axes first .. first + n - 1, merged; n == 0: none */
+/* Domain axes first .. first + n - 1, merged; n == 0: none. moved: not element for element (shifted, strided,
+ * mirrored). */
+struct seg { int first, n; bool moved; };
 struct view { int rank; const tsr_extent *dim[TSR_MAX_RANK]; struct seg seg[TSR_MAX_RANK]; };
 struct seen { int node; struct view v; };
 struct scan {
@@ -61,19 +63,19 @@ static void visit(struct scan *s, const tsr_node *n, const struct view *v) {
 
 static void fixed(struct view *v, const tsr_type *t) {
     v->rank = t->rank;
-    for (int i = 0; i < t->rank; i++) v->dim[i] = t->extent[i], v->seg[i] = (struct seg){0, 0};
+    for (int i = 0; i < t->rank; i++) v->dim[i] = t->extent[i], v->seg[i] = (struct seg){0};
 }
 
 /* Several axes as one: a merged segment when they are neighbours in the domain. */
 static struct seg join(struct domain *d, const struct view *v, int n, const int *axis) {
-    struct seg r = {0, 0};
+    struct seg r = {0};
     for (int i = 0; i < n; i++) {
         struct seg s = v->seg[axis[i]];
         if (i && (s.n == 0 || r.n == 0 || s.first != r.first + r.n)) {
             for (int j = 0; j < n; j++) cut_all(d, v->seg[axis[j]]);
-            return (struct seg){0, 0};
+            return (struct seg){0};
         }
-        r.first = i ? r.first : s.first, r.n += s.n;
+        r.first = i ? r.first : s.first, r.n += s.n, r.moved = r.moved || s.moved;
     }
     return r;
 }
@@ -86,7 +88,7 @@ static void split(struct scan *s, struct seg from, struct view *out, int n, cons
     if (from.n > TSR_MAX_RANK) from.n = TSR_MAX_RANK;
     regroup(s->L->c, from.n, s->d->dim + from.first, n, want, &g);
     for (int i = 0; i < g.n; i++) {
-        struct seg part = {from.first + (g.g[i].na ? g.g[i].a[0] : 0), g.g[i].na};
+        struct seg part = {from.first + (g.g[i].na ? g.g[i].a[0] : 0), g.g[i].na, from.moved};
         if (g.g[i].nb == 1 && g.g[i].na) out->seg[axis[g.g[i].b[0]]] = part;
         else cut_all(s->d, part), s->fits = false;
     }
@@ -99,7 +101,10 @@ static void own_view(struct scan *s, const struct view *v, const tsr_type *t, st
     for (int i = 0; i < g.n; i++) {
         if (g.g[i].na == 0 || g.g[i].nb == 0) continue;
         struct seg joined = join(s->d, v, g.g[i].na, g.g[i].a);
-        if (g.g[i].nb > 1 && joined.n == 0) s->fits = false;
+        if (g.g[i].nb > 1 && (joined.n == 0 || joined.moved)) {
+            cut_all(s->d, joined), s->fits = false; /* needs division */
+            continue;
+        }
         if (g.g[i].nb == 1) out->seg[g.g[i].b[0]] = joined;
         else split(s, joined, out, g.g[i].nb, g.g[i].b);
     }
@@ -151,8 +156,9 @@ static void scan_shift(struct scan *s, const tsr_node *n, const struct view *v) 
         if (t->rank != own.rank || t->rank == 0) continue;
         for (int i = 0; i < own.rank; i++) {
             to.dim[i] = t->extent[i];
-            if (t->extent[i] != n->type->extent[i] || (low && !extent_is(low->exts[i], 0))) cut_around(s->d,
-                own.seg[i]);
+            if (t->extent[i] == n->type->extent[i] && !(low && !extent_is(low->exts[i], 0))) continue;
+            cut_around(s->d, own.seg[i]);
+            to.seg[i].moved = true;
         }
         visit(s, n->src[j], &to);
     }
@@ -161,7 +167,7 @@ static void scan_shift(struct scan *s, const tsr_node *n, const struct view *v) 
 static void scan_reverse(struct scan *s, const tsr_node *n, const struct view *v) {
     struct view own;
     own_view(s, v, n->type, &own);
-    for (int i = 0; i < own.rank; i++) cut_around(s->d, own.seg[i]);
+    for (int i = 0; i < own.rank; i++) cut_around(s->d, own.seg[i]), own.seg[i].moved = true;
     visit(s, n->src[0], &own);
 }
 
@@ -227,7 +233,8 @@ static bool at_home(struct scan *s, const tsr_node *n, const struct view *v) {
     if (!row && own.rank != s->d->rank) return false;
     for (int i = 0; i < own.rank; i++) {
         if (extent_is(own.dim[i], 1)) continue;
-        if (own.dim[i] != s->d->dim[axis[i]] || own.seg[i].n != 1 || own.seg[i].first != axis[i]) return false;
+        if (own.dim[i] != s->d->dim[axis[i]] || own.seg[i].n != 1 || own.seg[i].moved) return false;
+        if (own.seg[i].first != axis[i]) return false;
     }
     return true;
 }
@@ -239,7 +246,7 @@ static bool seen_before(struct scan *s, const struct seen *x) {
         bool same = true;
         for (int j = 0; j < x->v.rank && same; j++)
             same = x->v.dim[j] == y->v.dim[j] && x->v.seg[j].first == y->v.seg[j].first &&
-                x->v.seg[j].n == y->v.seg[j].n;
+                x->v.seg[j].n == y->v.seg[j].n && x->v.seg[j].moved == y->v.seg[j].moved;
         if (same) return true;
     }
     return false;
@@ -264,7 +271,7 @@ static void start(struct scan *s, const tsr_node *n, const int *axis) {
     struct view v;
     fixed(&v, n->type);
     for (int i = 0; i < v.rank; i++)
-        if (axis[i] >= 0 && !extent_is(v.dim[i], 1)) v.seg[i] = (struct seg){axis[i], 1};
+        if (axis[i] >= 0 && !extent_is(v.dim[i], 1)) v.seg[i] = (struct seg){axis[i], 1, false};
     visit(s, n, &v);
     run(s);
 }

@@ -58,11 +58,15 @@ void pull_remember_whole(struct kern *k, const tsr_node *n, const struct index *
     if (k->memo.n) k->memo.v[k->memo.n - 1].whole = true;
 }
 
-static tsr_tv recall(const struct kern *k, const tsr_node *n, const struct index *x, const struct guard *g) {
+/* The same elements? A value computed whole may be asked for through another view of its axes. */
+static bool is_there(struct kern *k, const struct memo *m, const struct index *x) {
+    return index_equal(m->x, m->whole ? index_view(k, x, m->x->rank, m->x->dim) : x);
+}
+
+static tsr_tv recall(struct kern *k, const tsr_node *n, const struct index *x, const struct guard *g) {
     for (size_t i = k->memo.n; i-- > 0;) {
         const struct memo *m = &k->memo.v[i];
-        if (m->node == n->pos && m->frame == k->frame.id && (m->g == g || m->whole) && index_equal(m->x,
-            x)) return m->v;
+        if (m->node == n->pos && m->frame == k->frame.id && (m->g == g || m->whole) && is_there(k, m, x)) return m->v;
     }
     return TSR_TV_NONE;
 }
