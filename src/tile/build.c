@@ -24,14 +24,49 @@ static bool usable(tsr_tile *p) {
     return !p->finished;
 }
 
+/* Bytes of the UTF-8 character at s (no surrogates, shortest form), 0 when there is none. */
+static int utf8_length(const unsigned char *s) {
+    static const struct {
+        unsigned char mask, lead;
+        uint32_t least;
+    } form[] = {{0x80, 0x00, 1}, {0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
+    for (int n = 1; n <= 4; n++) {
+        if ((s[0] & form[n - 1].mask) != form[n - 1].lead) continue;
+        uint32_t v = s[0] & (unsigned char)~form[n - 1].mask;
+        for (int i = 1; i < n; i++) {
+            if ((s[i] & 0xc0) != 0x80) return 0;
+            v = v << 6 | (s[i] & 0x3f);
+        }
+        return v >= form[n - 1].least && v <= 0x10ffff && (v < 0xd800 || v > 0xdfff) ? n : 0;
+    }
+    return 0;
+}
+
+/* A copy of a name that prints and reads back as it is: bytes that are no UTF-8 become '?', its end is cut off when too long. */
+static char *copy_name(tsr_ctx *c, const char *name) {
+    char *copy = mem_strdup(c, name ? name : "");
+    unsigned char *s = (unsigned char *)copy, *from = s;
+    while (s && *s) {
+        int n = utf8_length(s);
+        if (n == 0) *s = '?', n = 1;
+        if (s + n - from > TILE_MAX_NAME) break;
+        s += n;
+    }
+    if (!copy || !*s) return copy;
+    *s = 0;
+    char *shorter = mem_strdup(c, copy); /* a string is freed by its length */
+    *s = '?';
+    mem_strfree(c, copy);
+    return shorter;
+}
+
 tsr_tile *tsr_tile_new(tsr_ctx *c, const char *name) {
     tsr_tile *p = mem_new(c, tsr_tile);
     if (!p) return NULL;
     p->c = c;
     atomic_init(&p->refs, 1);
     map_init(&p->known);
-    p->name = mem_strdup(c, name ? name : "");
-    if (p->name && strlen(p->name) > TILE_MAX_NAME) p->name[TILE_MAX_NAME] = 0;
+    p->name = copy_name(c, name);
     struct tile_region body = {.parent = -1, .opener = -1, .open = true};
     if (p->name && vec_push(c, &p->region, body)) return p;
     tsr_tile_free(p);
@@ -192,12 +227,8 @@ static tsr_tv add_arg(tsr_tile *p, struct tile_inst in, const char *name) {
     if (!usable(p)) return TSR_TV_NONE;
     if (p->current != 0 || p->inst.n != p->arg.n) return BAD("arguments come before every other instruction");
     in.axis = (int32_t)p->arg.n;
-    struct tile_arg a = {.name = mem_strdup(p->c, name ? name : "")};
+    struct tile_arg a = {.name = copy_name(p->c, name)};
     if (!a.name) return broken(p), TSR_TV_NONE;
-    if (strlen(a.name) > TILE_MAX_NAME) {
-        mem_strfree(p->c, a.name);
-        return BAD("the name of argument %d is longer than %d bytes", (int)in.axis, TILE_MAX_NAME);
-    }
     a.value = emit(p, &in, 0, NULL, 1);
     if (a.value != TSR_TV_NONE && vec_push(p->c, &p->arg, a)) return a.value;
     mem_strfree(p->c, a.name);

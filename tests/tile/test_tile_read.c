@@ -160,3 +160,22 @@ TEST(mutations_do_no_harm) {
     }
     free(copy), free(text);
 }
+
+/* Names that are no UTF-8, or too long, are mended when a program is built, so that its text reads back as the same program. */
+TEST(names_survive) {
+    tsr_ctx *c = test_ctx();
+    char name[400];
+    for (int i = 0; i < 200; i++) {
+        test_case("name %d", i);
+        size_t n = (size_t)test_int(0, 399);
+        for (size_t k = 0; k < n; k++) name[k] = (char)(test_int(0, 2) ? test_int(1, 255) : test_int(0xc0, 0xf7));
+        name[n] = 0;
+        tsr_tile *p = tsr_tile_new(c, name);
+        tsr_tile_arg(p, TSR_I64, name);
+        CHECK_EQ(tsr_tile_finish(p), TSR_OK);
+        char *text = tsr_tile_print(p), *again = NULL;
+        tsr_tile *q = tsr_tile_read(c, text, "names");
+        if (CHECK_OK(c)) again = tsr_tile_print(q), CHECK_STR(again, text), tsr_text_free(c, again);
+        tsr_text_free(c, text), tsr_tile_free(p), tsr_tile_free(q);
+    }
+}
