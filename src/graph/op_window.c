@@ -8,7 +8,8 @@
  * and min without dilations by select_and_scatter. The rest (products, dilated max) goes through patches: one
  * shifted strided slice for each window element, stacked along a new last axis, where it is an ordinary reduce (ties
  * then share). Windows of more than PATCHES elements are refused there. select_and_scatter is linear in its second
- * operand; its gradient reads, through patches, what each window picked. */
+ * operand; its gradient reads, through patches, what each window picked (where all that a window sees inside the source
+ * is the identity itself, -inf for max, it may take padding for the pick and read zero). */
 #include <inttypes.h>
 #include <math.h>
 
@@ -26,8 +27,7 @@ struct window {
 };
 
 static void window_fill(struct window *w, int rank, const int64_t *extent, const int64_t *stride, const int64_t *base,
-                        const int64_t *dilation,
-                        const int64_t *low, const int64_t *high) {
+                        const int64_t *dilation, const int64_t *low, const int64_t *high) {
     w->rank = rank;
     for (int a = 0; a < rank; a++) {
         w->extent[a] = extent ? extent[a] : 1;
