@@ -43,15 +43,17 @@ static void along_init(struct along *a, int rank, int axis) {
 /* x cut to the index's extents on every axis but one. */
 static tsr_node *cut_to(tsr_ctx *c, const char *what, tsr_node *x, const tsr_node *index, int axis) {
     const tsr_extent *lo[TSR_MAX_RANK], *hi[TSR_MAX_RANK];
+    int64_t step[TSR_MAX_RANK];
     bool same = true;
     if (x->type->rank != index->type->rank)
         return build_fail(c, "%s: %s by %s; both must have as many axes", what, type_text(c, x->type), type_text(c, index->type));
     for (int i = 0; i < x->type->rank; i++) {
         lo[i] = tsr_extent_int(c, 0);
         hi[i] = i == axis ? x->type->extent[i] : index->type->extent[i];
+        step[i] = 1;
         same &= hi[i] == x->type->extent[i];
     }
-    return same ? x : tsr_prim_slice(c, x, lo, hi, NULL);
+    return same ? x : tsr_prim_slice(c, x, lo, hi, step);
 }
 
 tsr_node *tsr_take_along(tsr_ctx *c, tsr_node *x, tsr_node *index, int axis) {

@@ -73,6 +73,7 @@ static tsr_dtype moment_dtype(const tsr_node *x) { return build_wide(build_float
 
 /* Sum over axes divided by (count - correction), in the wide dtype. */
 static tsr_node *average(tsr_ctx *c, tsr_node *x, int k, const int64_t *ax, bool keepdims, double correction) {
+    if (tsr_is_poison(x)) return tsr_poison(c);
     tsr_node *s = k ? tsr_prim_reduce(c, x, TSR_REDUCE_SUM, k, ax) : x;
     tsr_node *n = count_of(c, x, k, ax, dtype_real(x->type->dtype));
     if (correction != 0) n = tsr_maximum(c, tsr_sub(c, n, tsr_num(c, n, correction)), tsr_num(c, n, 0));

@@ -52,7 +52,7 @@ static tsr_fn *build_body(tsr_ctx *c, const struct lookup *l) {
     TSR_ASSERT(l->n <= TSR_MAX_RANK);
     if (tsr_fn_begin(c, l->d->name) != TSR_OK) return NULL;
     for (int i = 0; i < l->n; i++) in[i] = tsr_param(c, l->in[i]->type, NULL);
-    if (!l->d->body(c, l->n, in, l->attr, l->nattr, out, &nout)) {
+    if (build_bad(c, l->n, in) || !l->d->body(c, l->n, in, l->attr, l->nattr, out, &nout)) {
         if (!err_any(c)) err_set(c, TSR_EINVAL, "%s: its operands do not fit", l->d->name);
         tsr_fn_abort(c);
         return NULL;

@@ -25,10 +25,11 @@ static inline bool run_fn(tsr_ctx *c, const tsr_fn *f, const struct ref_tensor *
 
 static inline bool inexact(tsr_dtype t) { return dtype_is_float(t) || dtype_is_complex(t); }
 
-/* Like x: random in [-1, 1] for floats and complexes, zero otherwise. */
+/* Like x (which may be *out): random in [-1, 1] for floats and complexes, zero otherwise. */
 static inline bool random_like(struct arena *a, const struct ref_tensor *x, struct ref_tensor *out) {
-    if (!ref_new(a, x->dtype, x->rank, x->dim, out)) return false;
-    for (int64_t i = 0; inexact(x->dtype) && i < x->count; i++)
+    struct ref_tensor like = *x;
+    if (!ref_new(a, like.dtype, like.rank, like.dim, out)) return false;
+    for (int64_t i = 0; inexact(like.dtype) && i < like.count; i++)
         ref_set(out, i, (struct ref_val){.re = test_uniform(-1, 1), .im = test_uniform(-1, 1)});
     return true;
 }
