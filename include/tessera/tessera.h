@@ -14,6 +14,7 @@
 #include "tessera/models.h"
 #include "tessera/ops.h"
 #include "tessera/prim.h"
+#include "tessera/random.h"
 #include "tessera/run.h"
 #include "tessera/scalar.h"
 #include "tessera/tile.h"

@@ -1,4 +1,5 @@
-/* lib.h: the library kernels of the CPU: what is no tile program (sorting, transforms, factorizations, general index work).
+/* lib.h: the library kernels of the CPU: what is no tile program (sorting, transforms, factorizations, general index
+ * work).
  *
  * A kernel is a name and a function over buffers and sizes (struct lib_call of device.h: operands first, then results,
  * all dense row-major, dims at run time). It knows no nodes: an op's attributes arrive as plain integers, laid out as
