@@ -33,14 +33,18 @@ enum composite_id {
     COMP_COUNT
 };
 extern const struct composite composites[COMP_COUNT];
-typedef bool composite_body(tsr_ctx *c, int n, tsr_node *const *in, const struct attr *attr, int nattr, tsr_node **out, int *nout);
+typedef bool composite_body(tsr_ctx *c, int n, tsr_node *const *in, const struct attr *attr, int nattr, tsr_node **out,
+                            int *nout);
 #define COMPOSITE(name, vjp, formula) composite_body comp_##name;
 #include "graph/composites.def"
 #undef COMPOSITE
 op_vjp comp_relu_vjp, comp_softplus_vjp, comp_softmax_vjp, comp_log_softmax_vjp, comp_logsumexp_vjp;
-static inline int64_t comp_int(const struct attr *attr, int nattr, enum attr_key k) { return attrs_find(nattr, attr, k)->i; }
-static inline double comp_float(const struct attr *attr, int nattr, enum attr_key k) { return attrs_find(nattr, attr, k)->f; }
+static inline int64_t comp_int(const struct attr *attr, int nattr,
+                               enum attr_key k) { return attrs_find(nattr, attr, k)->i; }
+static inline double comp_float(const struct attr *attr, int nattr,
+                                enum attr_key k) { return attrs_find(nattr, attr, k)->f; }
 /* A composite with one result. */
-tsr_node *composite_one(tsr_ctx *c, enum composite_id id, int n, tsr_node *const *in, int nattr, const struct attr *attr);
+tsr_node *composite_one(tsr_ctx *c, enum composite_id id, int n, tsr_node *const *in, int nattr,
+                        const struct attr *attr);
 
 #endif

@@ -1,8 +1,8 @@
 /* build_dot.c: matmul and einsum in terms of dot_general.
  *
- * Narrow floats accumulate in f32 and are rounded once; integers keep their promoted dtype. Einsum takes its operands two at a
- * time from the left: letters that only one of the two has and nobody later needs are summed first, shared letters that are
- * needed later are batch axes, the other shared ones are contracted. */
+ * Narrow floats accumulate in f32 and are rounded once; integers keep their promoted dtype. Einsum takes its operands
+ * two at a time from the left: letters that only one of the two has and nobody later needs are summed first, shared
+ * letters that are needed later are batch axes, the other shared ones are contracted. */
 #include "graph/build.h"
 
 static tsr_dtype accumulator(tsr_dtype t) { return build_wide(t); }
@@ -38,7 +38,8 @@ static tsr_node *matmul_batched(tsr_ctx *c, tsr_node *a, tsr_node *b) {
     for (int i = 0; i < 2; i++) ea[rank + i] = a->type->extent[ra - 2 + i], eb[rank + i] = b->type->extent[rb - 2 + i];
     a = build_broadcast(c, a, rank + 2, ea), b = build_broadcast(c, b, rank + 2, eb);
     ka = rank + 1, kb = rank;
-    tsr_dot_dims d = {.n_batch = rank, .n_contract = 1, .lhs_batch = batch, .rhs_batch = batch, .lhs_contract = &ka, .rhs_contract = &kb};
+    tsr_dot_dims d = {.n_batch = rank, .n_contract = 1, .lhs_batch = batch, .rhs_batch = batch, .lhs_contract = &ka,
+        .rhs_contract = &kb};
     return tsr_is_poison(a) || tsr_is_poison(b) ? tsr_poison(c) : dot(c, a, b, &d, a->type->dtype);
 }
 
@@ -46,10 +47,13 @@ tsr_node *tsr_matmul(tsr_ctx *c, tsr_node *a, tsr_node *b) {
     tsr_node *in[2] = {a, b};
     if (build_bad(c, 2, in)) return tsr_poison(c);
     int ra = a->type->rank, rb = b->type->rank;
-    if (!ra || !rb) return build_fail(c, "matmul: of %s and %s; a scalar multiplies with tsr_mul", type_text(c, a->type), type_text(c, b->type));
+    if (!ra || !rb) return build_fail(c, "matmul: of %s and %s; a scalar multiplies with tsr_mul",
+                                      type_text(c, a->type), type_text(c, b->type));
     const tsr_extent *k = a->type->extent[ra - 1], *l = b->type->extent[rb > 1 ? rb - 2 : 0];
-    if (!extent_require_equal(c, k, l, "matmul: %s with %s: the last axis of the left (%s) must equal the %s of the right (%s)",
-                              type_text(c, a->type), type_text(c, b->type), extent_text(c, k), rb > 1 ? "last but one" : "axis", extent_text(c, l)))
+    if (!extent_require_equal(c, k, l,
+                              "matmul: %s with %s: the last axis of the left (%s) must equal the %s of the right (%s)",
+                              type_text(c, a->type), type_text(c, b->type), extent_text(c, k), rb > 1 ? "last but one" :
+                                  "axis", extent_text(c, l)))
         return tsr_poison(c);
     if (tsr_dtype_of(b->type->dtype)->kind == TSR_KIND_BLOCK) return matmul_block(c, a, b, 0);
     tsr_dtype t = tsr_promote(a->type->dtype, b->type->dtype);
@@ -86,7 +90,9 @@ static bool parse(tsr_ctx *c, const char *spec, int n, tsr_node *const *x, struc
             (arrow ? result : term[at].axis)[len++] = *p;
             if (!arrow) seen[(int)*p]++;
         } else {
-            return build_fail(c, "einsum \"%s\": '%c' at %d; expected letters for %d operands, each letter once in an operand, as in \"bij,bjk->bik\"",
+            return build_fail(c,
+                              "einsum \"%s\": '%c' at %d; expected letters for %d operands, each letter once in an "
+                              "operand, as in \"bij,bjk->bik\"",
                               spec, *p, (int)(p - spec), n), false;
         }
     }
@@ -96,7 +102,8 @@ static bool parse(tsr_ctx *c, const char *spec, int n, tsr_node *const *x, struc
     for (int i = 0; i < n; i++) {
         term[i].x = x[i];
         if ((int)strlen(term[i].axis) != x[i]->type->rank)
-            return build_fail(c, "einsum \"%s\": operand %d is %s, named with %d letters", spec, i, type_text(c, x[i]->type), (int)strlen(term[i].axis)), false;
+            return build_fail(c, "einsum \"%s\": operand %d is %s, named with %d letters", spec, i,
+                              type_text(c, x[i]->type), (int)strlen(term[i].axis)), false;
     }
     for (const char *l = result; *l; l++)
         if (!seen[(int)*l]) return build_fail(c, "einsum \"%s\": the result's '%c' is in no operand", spec, *l), false;
@@ -132,7 +139,8 @@ static struct term contract(tsr_ctx *c, const struct term *a, const struct term 
         const char *own = side ? b->axis : a->axis, *other = side ? a->axis : b->axis;
         for (int i = 0; own[i]; i++) {
             if (strchr(other, own[i])) continue;
-            if (k == TSR_MAX_RANK) return out.x = build_fail(c, "einsum: an intermediate result has more than %d axes", TSR_MAX_RANK), out;
+            if (k == TSR_MAX_RANK) return out.x = build_fail(c, "einsum: an intermediate result has more than %d axes",
+                                                             TSR_MAX_RANK), out;
             out.axis[k++] = own[i];
         }
     }
@@ -143,7 +151,8 @@ static struct term contract(tsr_ctx *c, const struct term *a, const struct term 
 
 /* Letters that the result or operands from `first` on need. */
 static void needed_letters(const struct term *term, int first, int n, const char *result, char *out) {
-    int k = (int)strlen(strcpy(out, result));
+    int k = (int)strlen(result);
+    memcpy(out, result, (size_t)k + 1);
     for (int i = first; i < n; i++)
         for (const char *l = term[i].axis; *l; l++)
             if (!strchr(out, *l)) out[k++] = *l, out[k] = 0;

@@ -1,6 +1,7 @@
 /* build_elem.c: promotion, broadcasting, and the elementwise builders of ops.h.
  *
- * The primitives are strict; this file is where a person's x + 1 becomes operands of one type. The promotion table is in ops.h. */
+ * The primitives are strict; this file is where a person's x + 1 becomes operands of one type. The promotion table is
+ * in ops.h. */
 #include "graph/build.h"
 
 /* ---- promotion ---- */
@@ -70,7 +71,9 @@ bool build_bad(tsr_ctx *c, int n, tsr_node *const *x) {
     for (int i = 0; i < n; i++) {
         if (!x[i]) err_set(c, TSR_EINVAL, "operand %d is NULL", i);
         if (tsr_is_poison(x[i])) return true;
-        if (x[i]->type->kind != TSR_TENSOR) return build_fail(c, "operand %d is not a tensor; take an item of the tuple (tsr_item)", i), true;
+        if (x[i]->type->kind != TSR_TENSOR) return build_fail(c,
+                                                              "operand %d is not a tensor; take an item of the tuple "
+                                                            "(tsr_item)", i), true;
     }
     return false;
 }
@@ -83,7 +86,8 @@ int build_axis_in(tsr_ctx *c, const char *what, int rank, int axis) {
 
 int build_axis(tsr_ctx *c, const char *what, const tsr_node *x, int axis) {
     if (axis >= -x->type->rank && axis < x->type->rank) return axis < 0 ? axis + x->type->rank : axis;
-    err_set(c, TSR_EINVAL, "%s: axis %d of a %s, which has the axes %d..%d", what, axis, type_text(c, x->type), -x->type->rank, x->type->rank - 1);
+    err_set(c, TSR_EINVAL, "%s: axis %d of a %s, which has the axes %d..%d", what, axis, type_text(c, x->type),
+            -x->type->rank, x->type->rank - 1);
     return -1;
 }
 
@@ -95,7 +99,8 @@ static const tsr_extent *meet(tsr_ctx *c, const tsr_extent *a, const tsr_extent 
     if (extent_is(a, 1)) return b;
     int64_t v;
     bool fixed = tsr_extent_is_int(a, NULL) && tsr_extent_is_int(b, &v);
-    if (fixed || !extent_require_equal(c, a, b, "broadcasting %s with %s", extent_text(c, a), extent_text(c, b))) return NULL;
+    if (fixed || !extent_require_equal(c, a, b, "broadcasting %s with %s", extent_text(c, a), extent_text(c, b))) return
+        NULL;
     return tsr_extent_is_int(b, NULL) ? b : a;
 }
 
@@ -110,8 +115,11 @@ bool build_shape(tsr_ctx *c, const char *what, int n, tsr_node *const *x, int *r
         int front = *rank - x[i]->type->rank;
         for (int k = front; k < *rank; k++) {
             const tsr_extent *e = meet(c, extent[k], x[i]->type->extent[k - front]);
-            if (!e) return build_fail(c, "%s: %s does not broadcast with the operands before it: axis %d from the end has %s there and %s here; "
-                                      "extents must be equal or 1", what, type_text(c, x[i]->type), *rank - k, extent_text(c, extent[k]),
+            if (!e) return build_fail(c,
+                                      "%s: %s does not broadcast with the operands before it: axis %d from the end has "
+                                      "%s there and %s here; "
+                                      "extents must be equal or 1", what, type_text(c, x[i]->type), *rank - k,
+                                          extent_text(c, extent[k]),
                                       extent_text(c, x[i]->type->extent[k - front])), false;
             extent[k] = e;
         }
@@ -177,10 +185,12 @@ TSR_UNARY_LIST(X)
 #define X(name, fn) tsr_node *tsr_##name(tsr_ctx *c, tsr_node *x) { return unary(c, TSR_S_##fn, x, true); }
 TSR_UNARY_FLOAT_LIST(X)
 #undef X
-#define X(name, fn) tsr_node *tsr_##name(tsr_ctx *c, tsr_node *x, tsr_node *y) { return binary(c, TSR_S_##fn, #name, x, y, false); }
+#define X(name, fn) \
+    tsr_node *tsr_##name(tsr_ctx *c, tsr_node *x, tsr_node *y) { return binary(c, TSR_S_##fn, #name, x, y, false); }
 TSR_BINARY_LIST(X)
 #undef X
-#define X(name, fn) tsr_node *tsr_##name(tsr_ctx *c, tsr_node *x, tsr_node *y) { return binary(c, TSR_S_##fn, #name, x, y, true); }
+#define X(name, fn) \
+    tsr_node *tsr_##name(tsr_ctx *c, tsr_node *x, tsr_node *y) { return binary(c, TSR_S_##fn, #name, x, y, true); }
 TSR_BINARY_FLOAT_LIST(X)
 #undef X
 
@@ -221,7 +231,9 @@ tsr_node *tsr_where(tsr_ctx *c, tsr_node *cond, tsr_node *x, tsr_node *y) {
     int rank;
     const tsr_extent *extent[TSR_MAX_RANK];
     if (build_bad(c, 3, in)) return tsr_poison(c);
-    if (cond->type->dtype != TSR_BOOL) return build_fail(c, "where: the condition is %s, not bool; compare it (tsr_ne with 0)", type_text(c, cond->type));
+    if (cond->type->dtype != TSR_BOOL) return build_fail(c,
+                                                         "where: the condition is %s, not bool; compare it (tsr_ne "
+                                                         "with 0)", type_text(c, cond->type));
     if (!build_shape(c, "where", 3, in, &rank, extent)) return tsr_poison(c);
     tsr_dtype t = promote_nodes(2, in + 1);
     for (int i = 0; i < 3; i++) in[i] = build_broadcast(c, i ? tsr_cast(c, in[i], t) : in[i], rank, extent);

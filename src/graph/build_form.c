@@ -1,7 +1,7 @@
 /* build_form.c: reshaping, joining, cutting, filling: the form builders of ops.h.
  *
- * Extents may be symbolic wherever the sense allows: reshape's -1 is a quotient, roll's cut a remainder. Only what must know a
- * count while building (split into nodes, select) asks for a constant. */
+ * Extents may be symbolic wherever the sense allows: reshape's -1 is a quotient, roll's cut a remainder. Only what
+ * must know a count while building (split into nodes, select) asks for a constant. */
 #include "graph/build.h"
 
 tsr_node *build_iota(tsr_ctx *c, tsr_dtype t, int rank, const tsr_extent *const *extent, int axis) {
@@ -29,7 +29,8 @@ tsr_node *tsr_reshape_extents(tsr_ctx *c, tsr_node *x, int rank, const tsr_exten
 }
 
 /* What -1 stands for: all elements over the product of the other extents. */
-static const tsr_extent *remaining(tsr_ctx *c, const tsr_node *x, int rank, const int64_t *dim, const tsr_extent *const *extent) {
+static const tsr_extent *remaining(tsr_ctx *c, const tsr_node *x, int rank, const int64_t *dim,
+                                   const tsr_extent *const *extent) {
     const tsr_extent *known = tsr_extent_int(c, 1), *all = type_elements(c, x->type);
     int64_t n, k;
     for (int i = 0; i < rank && known; i++)
@@ -37,7 +38,9 @@ static const tsr_extent *remaining(tsr_ctx *c, const tsr_node *x, int rank, cons
     if (!known || !all) return NULL;
     bool fixed = tsr_extent_is_int(all, &n) && tsr_extent_is_int(known, &k);
     if (extent_is(known, 0) || (fixed && n % k))
-        return build_fail(c, "reshape: %s into a shape with a -1 whose other extents multiply to %s: that does not divide its elements",
+        return build_fail(c,
+                          "reshape: %s into a shape with a -1 whose other extents multiply to %s: that does not divide "
+                          "its elements",
                           type_text(c, x->type), extent_text(c, known)), NULL;
     return tsr_extent_floordiv(c, all, known);
 }
@@ -46,10 +49,12 @@ tsr_node *tsr_reshape(tsr_ctx *c, tsr_node *x, int rank, const int64_t *dim) {
     const tsr_extent *extent[TSR_MAX_RANK];
     int open = -1;
     if (build_bad(c, 1, &x)) return tsr_poison(c);
-    if (rank < 0 || rank > TSR_MAX_RANK) return build_fail(c, "reshape: %d axes; 0 to %d are possible", rank, TSR_MAX_RANK);
+    if (rank < 0 || rank > TSR_MAX_RANK) return build_fail(c, "reshape: %d axes; 0 to %d are possible", rank,
+                                                           TSR_MAX_RANK);
     for (int i = 0; i < rank; i++) {
         if (dim[i] < -1 || (dim[i] == -1 && open >= 0))
-            return build_fail(c, "reshape: extent %d is %lld; extents are 0 or more, and one may be -1", i, (long long)dim[i]);
+            return build_fail(c, "reshape: extent %d is %lld; extents are 0 or more, and one may be -1", i,
+                              (long long)dim[i]);
         if (dim[i] == -1) open = i;
         else if (!(extent[i] = tsr_extent_int(c, dim[i]))) return tsr_poison(c);
     }
@@ -59,7 +64,8 @@ tsr_node *tsr_reshape(tsr_ctx *c, tsr_node *x, int rank, const int64_t *dim) {
 
 tsr_node *tsr_flatten(tsr_ctx *c, tsr_node *x, int first, int last) {
     const tsr_extent *extent[TSR_MAX_RANK];
-    if (build_bad(c, 1, &x) || (first = build_axis(c, "flatten", x, first)) < 0 || (last = build_axis(c, "flatten", x, last)) < 0) return tsr_poison(c);
+    if (build_bad(c, 1, &x) || (first = build_axis(c, "flatten", x, first)) < 0 ||
+        (last = build_axis(c, "flatten", x, last)) < 0) return tsr_poison(c);
     if (last < first) return build_fail(c, "flatten: the last axis (%d) comes before the first (%d)", last, first);
     int rank = 0;
     for (int i = 0; i < x->type->rank; i++) {
@@ -72,13 +78,16 @@ tsr_node *tsr_flatten(tsr_ctx *c, tsr_node *x, int first, int last) {
 
 tsr_node *tsr_squeeze(tsr_ctx *c, tsr_node *x, int axis) {
     if (build_bad(c, 1, &x) || (axis = build_axis(c, "squeeze", x, axis)) < 0) return tsr_poison(c);
-    if (!extent_is(x->type->extent[axis], 1)) return build_fail(c, "squeeze: axis %d of %s is not 1", axis, type_text(c, x->type));
+    if (!extent_is(x->type->extent[axis], 1)) return build_fail(c, "squeeze: axis %d of %s is not 1", axis,
+                                                                type_text(c, x->type));
     return tsr_prim_reshape(c, x, type_drop_axis(c, x->type, axis));
 }
 
 tsr_node *tsr_unsqueeze(tsr_ctx *c, tsr_node *x, int axis) {
-    if (build_bad(c, 1, &x) || (axis = build_axis_in(c, "unsqueeze", x->type->rank + 1, axis)) < 0) return tsr_poison(c);
-    if (x->type->rank == TSR_MAX_RANK) return build_fail(c, "unsqueeze: %s has %d axes, the most there can be", type_text(c, x->type), TSR_MAX_RANK);
+    if (build_bad(c, 1, &x) || (axis = build_axis_in(c, "unsqueeze", x->type->rank + 1, axis)) < 0) return
+        tsr_poison(c);
+    if (x->type->rank == TSR_MAX_RANK) return build_fail(c, "unsqueeze: %s has %d axes, the most there can be",
+                                                         type_text(c, x->type), TSR_MAX_RANK);
     return tsr_prim_reshape(c, x, type_insert_axis(c, x->type, axis, tsr_extent_int(c, 1)));
 }
 
@@ -98,7 +107,8 @@ tsr_node *tsr_transpose(tsr_ctx *c, tsr_node *x, const int *perm) {
 
 tsr_node *tsr_move_axis(tsr_ctx *c, tsr_node *x, int from, int to) {
     int perm[TSR_MAX_RANK];
-    if (build_bad(c, 1, &x) || (from = build_axis(c, "move_axis", x, from)) < 0 || (to = build_axis(c, "move_axis", x, to)) < 0) return tsr_poison(c);
+    if (build_bad(c, 1, &x) || (from = build_axis(c, "move_axis", x, from)) < 0 ||
+        (to = build_axis(c, "move_axis", x, to)) < 0) return tsr_poison(c);
     for (int i = 0, k = 0; i < x->type->rank; i++) {
         if (k == from) k++;
         perm[i] = i == to ? from : k++;
@@ -108,7 +118,8 @@ tsr_node *tsr_move_axis(tsr_ctx *c, tsr_node *x, int from, int to) {
 
 tsr_node *tsr_swap_axes(tsr_ctx *c, tsr_node *x, int a, int b) {
     int perm[TSR_MAX_RANK];
-    if (build_bad(c, 1, &x) || (a = build_axis(c, "swap_axes", x, a)) < 0 || (b = build_axis(c, "swap_axes", x, b)) < 0) return tsr_poison(c);
+    if (build_bad(c, 1, &x) || (a = build_axis(c, "swap_axes", x, a)) < 0 || (b = build_axis(c, "swap_axes", x, b)) <
+        0) return tsr_poison(c);
     for (int i = 0; i < x->type->rank; i++) perm[i] = i == a ? b : i == b ? a : i;
     return tsr_transpose(c, x, perm);
 }
@@ -128,7 +139,8 @@ static bool one_dtype(tsr_ctx *c, int n, tsr_node *const *x, tsr_node **out) {
 
 tsr_node *tsr_concat(tsr_ctx *c, int n, tsr_node *const *x, int axis) {
     tsr_node **own = mem_array(c, (size_t)(n < 1 ? 1 : n), sizeof *own), *r = tsr_poison(c);
-    if (own && one_dtype(c, n, x, own) && (axis = build_axis(c, "concat", own[0], axis)) >= 0) r = n == 1 ? own[0] : tsr_prim_concat(c, n, own, axis);
+    if (own && one_dtype(c, n, x, own) && (axis = build_axis(c, "concat", own[0], axis)) >= 0) r = n == 1 ? own[0] :
+        tsr_prim_concat(c, n, own, axis);
     mem_array_free(c, own, (size_t)(n < 1 ? 1 : n), sizeof *own);
     return r;
 }
@@ -146,7 +158,8 @@ tsr_node *tsr_stack(tsr_ctx *c, int n, tsr_node *const *x, int axis) {
 /* ---- cutting ---- */
 
 /* x[start:limit:step] on one axis, whole on the others. */
-static tsr_node *cut(tsr_ctx *c, tsr_node *x, int axis, const tsr_extent *start, const tsr_extent *limit, int64_t step) {
+static tsr_node *cut(tsr_ctx *c, tsr_node *x, int axis, const tsr_extent *start, const tsr_extent *limit,
+                     int64_t step) {
     const tsr_extent *lo[TSR_MAX_RANK], *hi[TSR_MAX_RANK], *zero = tsr_extent_int(c, 0);
     int64_t by[TSR_MAX_RANK];
     if (!zero || !start || !limit) return tsr_poison(c);
@@ -227,7 +240,8 @@ tsr_node *tsr_roll(tsr_ctx *c, tsr_node *x, int64_t shift, int axis) {
 
 tsr_node *tsr_repeat(tsr_ctx *c, tsr_node *x, int axis, int64_t times) {
     if (build_bad(c, 1, &x) || (axis = build_axis(c, "repeat", x, axis)) < 0) return tsr_poison(c);
-    if (times < 0 || x->type->rank == TSR_MAX_RANK) return build_fail(c, "repeat: %s %lld times", type_text(c, x->type), (long long)times);
+    if (times < 0 || x->type->rank == TSR_MAX_RANK) return build_fail(c, "repeat: %s %lld times", type_text(c, x->type),
+                                                                      (long long)times);
     const tsr_type *t = type_insert_axis(c, x->type, axis + 1, tsr_extent_int(c, times));
     int64_t axes[TSR_MAX_RANK];
     for (int i = 0; i < x->type->rank; i++) axes[i] = i <= axis ? i : i + 1;
@@ -247,7 +261,8 @@ tsr_node *tsr_arange(tsr_ctx *c, tsr_dtype t, double start, double stop, double 
 
 /* row + diagonal >= column over the last two axes, as bools of that shape. */
 static tsr_node *lower_mask(tsr_ctx *c, int rank, const tsr_extent *const *extent, int64_t diagonal) {
-    tsr_node *row = build_iota(c, TSR_I64, rank, extent, rank - 2), *col = build_iota(c, TSR_I64, rank, extent, rank - 1);
+    tsr_node *row = build_iota(c, TSR_I64, rank, extent, rank - 2),
+        *col = build_iota(c, TSR_I64, rank, extent, rank - 1);
     return tsr_prim2(c, TSR_S_GE, build_num2(c, TSR_S_ADD, row, (double)diagonal), col);
 }
 
@@ -260,7 +275,8 @@ tsr_node *tsr_eye(tsr_ctx *c, tsr_dtype t, int64_t rows, int64_t cols) {
 static tsr_node *triangle(tsr_ctx *c, const char *what, tsr_node *x, int64_t diagonal, bool lower) {
     if (build_bad(c, 1, &x)) return tsr_poison(c);
     if (x->type->rank < 2) return build_fail(c, "%s: of %s; two axes are needed", what, type_text(c, x->type));
-    tsr_node *mask = lower_mask(c, x->type->rank, x->type->extent, lower ? diagonal : diagonal - 1), *zero = rule_full_like(c, x, 0);
+    tsr_node *mask = lower_mask(c, x->type->rank, x->type->extent, lower ? diagonal : diagonal - 1),
+        *zero = rule_full_like(c, x, 0);
     return tsr_prim3(c, TSR_S_SELECT, mask, lower ? x : zero, lower ? zero : x);
 }
 tsr_node *tsr_tril(tsr_ctx *c, tsr_node *x, int64_t diagonal) { return triangle(c, "tril", x, diagonal, true); }

@@ -1,12 +1,14 @@
 /* build_index.c: picking by index, sorting, and random numbers: the builders of ops.h that move data by data.
  *
- * Random: a key is two u64 words and the state of one Philox stream; bits become floats by the usual constructions: uniform from
- * as many high bits as the significand holds (so 1 is never reached), normal by the inverse error function of an open uniform. */
+ * Random: a key is two u64 words and the state of one Philox stream; bits become floats by the usual constructions:
+ * uniform from as many high bits as the significand holds (so 1 is never reached), normal by the inverse error
+ * function of an open uniform. */
 #include "graph/build.h"
 
 /* Integer indices, negative ones moved up by the extent. */
 static tsr_node *wrapped(tsr_ctx *c, const char *what, tsr_node *index, const tsr_extent *e) {
-    if (!dtype_is_int(index->type->dtype)) return build_fail(c, "%s: the index is %s; integers are needed", what, type_text(c, index->type));
+    if (!dtype_is_int(index->type->dtype)) return build_fail(c, "%s: the index is %s; integers are needed", what,
+                                                             type_text(c, index->type));
     if (tsr_dtype_of(index->type->dtype)->kind == TSR_KIND_UINT) return index;
     tsr_node *n = build_extent(c, e, index->type->dtype), *zero = rule_full_like(c, index, 0);
     return tsr_prim3(c, TSR_S_SELECT, tsr_prim2(c, TSR_S_LT, index, zero), tsr_add(c, index, n), index);
@@ -16,14 +18,16 @@ tsr_node *tsr_take(tsr_ctx *c, tsr_node *x, tsr_node *index, int axis) {
     tsr_node *in[2] = {x, index};
     if (build_bad(c, 2, in) || (axis = build_axis(c, "take", x, axis)) < 0) return tsr_poison(c);
     int rx = x->type->rank, ri = index->type->rank, n = 0;
-    if (rx - 1 + ri > TSR_MAX_RANK) return build_fail(c, "take: %s by %s has too many axes", type_text(c, x->type), type_text(c, index->type));
+    if (rx - 1 + ri > TSR_MAX_RANK) return build_fail(c, "take: %s by %s has too many axes", type_text(c, x->type),
+                                                      type_text(c, index->type));
     int64_t offset[TSR_MAX_RANK], at = axis;
     const tsr_extent *sizes[TSR_MAX_RANK], *one = tsr_extent_int(c, 1);
     for (int i = 0; i < rx; i++) {
         sizes[i] = i == axis ? one : x->type->extent[i];
         if (i != axis) offset[n++] = i < axis ? i : i - 1 + ri;
     }
-    tsr_gather_dims d = {.n_offset = n, .offset = offset, .n_collapsed = 1, .collapsed = &at, .n_map = 1, .map = &at, .index_vector_axis = ri};
+    tsr_gather_dims d = {.n_offset = n, .offset = offset, .n_collapsed = 1, .collapsed = &at, .n_map = 1, .map = &at,
+        .index_vector_axis = ri};
     index = wrapped(c, "take", index, x->type->extent[axis]);
     return one ? tsr_prim_gather(c, x, index, &d, sizes) : tsr_poison(c);
 }
@@ -36,7 +40,8 @@ static void along_init(struct along *a, int rank, int axis) {
     for (int i = 0; i < rank; i++)
         if (i != axis) a->others[n++] = i;
     a->axis = axis;
-    a->d = (tsr_gather_dims){.n_collapsed = 1, .collapsed = &a->axis, .n_map = 1, .map = &a->axis, .n_operand_batching = n, .n_index_batching = n,
+    a->d = (tsr_gather_dims){.n_collapsed = 1, .collapsed = &a->axis, .n_map = 1, .map = &a->axis,
+        .n_operand_batching = n, .n_index_batching = n,
                              .operand_batching = a->others, .index_batching = a->others, .index_vector_axis = rank};
 }
 
@@ -46,7 +51,8 @@ static tsr_node *cut_to(tsr_ctx *c, const char *what, tsr_node *x, const tsr_nod
     int64_t step[TSR_MAX_RANK];
     bool same = true;
     if (x->type->rank != index->type->rank)
-        return build_fail(c, "%s: %s by %s; both must have as many axes", what, type_text(c, x->type), type_text(c, index->type));
+        return build_fail(c, "%s: %s by %s; both must have as many axes", what, type_text(c, x->type),
+                          type_text(c, index->type));
     for (int i = 0; i < x->type->rank; i++) {
         lo[i] = tsr_extent_int(c, 0);
         hi[i] = i == axis ? x->type->extent[i] : index->type->extent[i];
@@ -74,11 +80,13 @@ tsr_node *tsr_scatter_add(tsr_ctx *c, tsr_node *x, tsr_node *index, tsr_node *sr
     struct along a;
     if (build_bad(c, 3, in) || (axis = build_axis(c, "scatter_add", x, axis)) < 0) return tsr_poison(c);
     for (int i = 0; i < index->type->rank && index->type->rank == x->type->rank; i++)
-        if (i != axis && !extent_require_equal(c, index->type->extent[i], x->type->extent[i], "scatter_add: axis %d of the index", i)) return tsr_poison(c);
+        if (i != axis && !extent_require_equal(c, index->type->extent[i], x->type->extent[i],
+                                               "scatter_add: axis %d of the index", i)) return tsr_poison(c);
     src = cut_to(c, "scatter_add", src, index, -1);
     if (tsr_is_poison(src)) return src;
     along_init(&a, x->type->rank, axis);
-    return tsr_prim_scatter(c, x, wrapped(c, "scatter_add", index, x->type->extent[axis]), tsr_cast(c, src, x->type->dtype), &a.d, TSR_SCATTER_ADD);
+    return tsr_prim_scatter(c, x, wrapped(c, "scatter_add", index, x->type->extent[axis]),
+                            tsr_cast(c, src, x->type->dtype), &a.d, TSR_SCATTER_ADD);
 }
 
 /* ---- sorting ---- */
@@ -90,16 +98,19 @@ static tsr_status give(tsr_ctx *c, tsr_node *v, tsr_node *i, tsr_node **values, 
 }
 
 tsr_status tsr_sort(tsr_ctx *c, tsr_node *x, int axis, bool descending, tsr_node **values, tsr_node **indices) {
-    if (build_bad(c, 1, &x) || (axis = build_axis(c, "sort", x, axis)) < 0) return give(c, tsr_poison(c), tsr_poison(c), values, indices);
+    if (build_bad(c, 1, &x) || (axis = build_axis(c, "sort", x, axis)) < 0) return give(c, tsr_poison(c), tsr_poison(c),
+            values, indices);
     tsr_node *in[2] = {x, build_iota(c, TSR_I32, x->type->rank, x->type->extent, axis)};
     tsr_node *both = tsr_prim_sort(c, 2, in, axis, 1, descending, true);
     return give(c, tsr_item(c, both, 0), tsr_item(c, both, 1), values, indices);
 }
 
 tsr_status tsr_topk(tsr_ctx *c, tsr_node *x, int64_t k, int axis, tsr_node **values, tsr_node **indices) {
-    if (build_bad(c, 1, &x) || (axis = build_axis(c, "topk", x, axis)) < 0) return give(c, tsr_poison(c), tsr_poison(c), values, indices);
+    if (build_bad(c, 1, &x) || (axis = build_axis(c, "topk", x, axis)) < 0) return give(c, tsr_poison(c), tsr_poison(c),
+            values, indices);
     tsr_node *both = tsr_prim_top_k(c, tsr_move_axis(c, x, axis, -1), k);
-    return give(c, tsr_move_axis(c, tsr_item(c, both, 0), -1, axis), tsr_move_axis(c, tsr_item(c, both, 1), -1, axis), values, indices);
+    return give(c, tsr_move_axis(c, tsr_item(c, both, 0), -1, axis), tsr_move_axis(c, tsr_item(c, both, 1), -1, axis),
+                values, indices);
 }
 
 /* ---- random ---- */
@@ -127,7 +138,8 @@ tsr_node *tsr_key_fold(tsr_ctx *c, tsr_node *key, tsr_node *index) {
         return build_fail(c, "key_fold: the index is %s; an integer scalar is needed", type_text(c, index->type));
     const tsr_type *one = tsr_type_dims(c, TSR_U64, 1, (int64_t[]){1});
     tsr_node *salt = one ? tsr_const(c, one, (uint64_t[]){0x9e3779b97f4a7c15u}) : tsr_poison(c);
-    tsr_node *word = tsr_slice(c, key, 0, 0, 1, 1), *counter = tsr_slice(c, key, 0, 1, 2, 1), *first = tsr_prim2(c, TSR_S_XOR, word, salt);
+    tsr_node *word = tsr_slice(c, key, 0, 0, 1, 1), *counter = tsr_slice(c, key, 0, 1, 2, 1),
+        *first = tsr_prim2(c, TSR_S_XOR, word, salt);
     tsr_node *mixed = bits(c, tsr_concat(c, 2, (tsr_node *[]){first, counter}, 0), one);
     tsr_node *i = tsr_reshape(c, tsr_cast(c, index, TSR_U64), 1, (int64_t[]){1});
     tsr_node *state = tsr_concat(c, 2, (tsr_node *[]){tsr_prim2(c, TSR_S_XOR, first, mixed), i}, 0);

@@ -24,7 +24,8 @@ static tsr_node *keep(tsr_ctx *c, tsr_node *r, const tsr_node *x, int n, const i
     return t ? tsr_prim_reshape(c, r, t) : tsr_poison(c);
 }
 
-static tsr_node *reduce(tsr_ctx *c, const char *what, tsr_reduce op, tsr_node *x, int n, const int *axes, bool keepdims) {
+static tsr_node *reduce(tsr_ctx *c, const char *what, tsr_reduce op, tsr_node *x, int n, const int *axes,
+                        bool keepdims) {
     int64_t ax[TSR_MAX_RANK];
     if (build_bad(c, 1, &x)) return tsr_poison(c);
     int k = choose(c, what, x, n, axes, ax);
@@ -95,7 +96,9 @@ tsr_node *tsr_variance(tsr_ctx *c, tsr_node *x, int n, const int *axes, bool kee
     if (build_bad(c, 1, &x)) return tsr_poison(c);
     int k = choose(c, "variance", x, n, axes, ax);
     if (k < 0) return tsr_poison(c);
-    if (dtype_is_complex(x->type->dtype)) return build_fail(c, "variance: of %s; take it of the real and imaginary parts", type_text(c, x->type));
+    if (dtype_is_complex(x->type->dtype)) return build_fail(c,
+                                                            "variance: of %s; take it of the real and imaginary parts",
+                                                                type_text(c, x->type));
     tsr_node *wide = tsr_cast(c, x, moment_dtype(x));
     tsr_node *off = tsr_sub(c, wide, average(c, wide, k, ax, true, 0));
     if (tsr_is_poison(off)) return off;
@@ -113,8 +116,10 @@ static tsr_node *arg(tsr_ctx *c, const char *what, tsr_reduce op, tsr_node *x, i
     tsr_node *r = tsr_prim_argreduce(c, x, op, axis, TSR_I32);
     return keepdims ? keep(c, r, x, 1, (int64_t[]){axis}) : r;
 }
-tsr_node *tsr_argmax(tsr_ctx *c, tsr_node *x, int axis, bool keepdims) { return arg(c, "argmax", TSR_REDUCE_MAX, x, axis, keepdims); }
-tsr_node *tsr_argmin(tsr_ctx *c, tsr_node *x, int axis, bool keepdims) { return arg(c, "argmin", TSR_REDUCE_MIN, x, axis, keepdims); }
+tsr_node *tsr_argmax(tsr_ctx *c, tsr_node *x, int axis, bool keepdims) { return arg(c, "argmax", TSR_REDUCE_MAX, x,
+        axis, keepdims); }
+tsr_node *tsr_argmin(tsr_ctx *c, tsr_node *x, int axis, bool keepdims) { return arg(c, "argmin", TSR_REDUCE_MIN, x,
+        axis, keepdims); }
 
 static tsr_node *cumulate(tsr_ctx *c, const char *what, tsr_reduce op, tsr_node *x, int axis) {
     x = countable(c, x);

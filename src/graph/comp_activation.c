@@ -1,7 +1,8 @@
 /* comp_activation.c: activations and the softmax family.
  *
- * Narrow floats are computed in f32 and rounded once, softmax subtracts the greatest element, softplus never exponentiates a positive
- * number. Rules of their own: relu (0 at 0, as PyTorch's), softplus, and the softmaxes, whose gradients are written with their results. */
+ * Narrow floats are computed in f32 and rounded once, softmax subtracts the greatest element, softplus never
+ * exponentiates a positive number. Rules of their own: relu (0 at 0, as PyTorch's), softplus, and the softmaxes, whose
+ * gradients are written with their results. */
 #include "graph/build.h"
 
 /* x in the dtype the body computes in; *as: the dtype of the result. */
@@ -50,7 +51,8 @@ bool comp_gelu(tsr_ctx *c, int n, tsr_node *const *in, const struct attr *attr, 
     tsr_node *x = widen(c, in[0], &as), *gate;
     (void)n;
     if (comp_int(attr, nattr, ATTR_MODE)) {
-        tsr_node *cube = tsr_mul(c, tsr_mul(c, x, x), x), *poly = tsr_add(c, x, build_num2(c, TSR_S_MUL, cube, 0.044715));
+        tsr_node *cube = tsr_mul(c, tsr_mul(c, x, x), x),
+            *poly = tsr_add(c, x, build_num2(c, TSR_S_MUL, cube, 0.044715));
         gate = tsr_tanh(c, build_num2(c, TSR_S_MUL, poly, 0.7978845608028654));
     } else {
         gate = tsr_erf(c, build_num2(c, TSR_S_MUL, x, 0.7071067811865476));
@@ -66,7 +68,8 @@ bool comp_silu(tsr_ctx *c, int n, tsr_node *const *in, const struct attr *attr, 
     return one(c, tsr_mul(c, x, tsr_sigmoid(c, x)), as, out, nout);
 }
 
-bool comp_softplus(tsr_ctx *c, int n, tsr_node *const *in, const struct attr *attr, int nattr, tsr_node **out, int *nout) {
+bool comp_softplus(tsr_ctx *c, int n, tsr_node *const *in, const struct attr *attr, int nattr, tsr_node **out,
+                   int *nout) {
     tsr_dtype as;
     tsr_node *x = widen(c, in[0], &as);
     (void)n, (void)attr, (void)nattr;
@@ -84,9 +87,11 @@ static tsr_node *positive(tsr_ctx *c, tsr_node *x, tsr_node *otherwise) {
     return tsr_where(c, build_num2(c, TSR_S_GT, x, 0), x, otherwise);
 }
 
-bool comp_leaky_relu(tsr_ctx *c, int n, tsr_node *const *in, const struct attr *attr, int nattr, tsr_node **out, int *nout) {
+bool comp_leaky_relu(tsr_ctx *c, int n, tsr_node *const *in, const struct attr *attr, int nattr, tsr_node **out,
+                     int *nout) {
     (void)n;
-    return one(c, positive(c, in[0], build_num2(c, TSR_S_MUL, in[0], comp_float(attr, nattr, ATTR_ALPHA))), in[0]->type->dtype, out, nout);
+    return one(c, positive(c, in[0], build_num2(c, TSR_S_MUL, in[0], comp_float(attr, nattr, ATTR_ALPHA))),
+               in[0]->type->dtype, out, nout);
 }
 
 /* The negative branch sees min(x, 0), so that neither it nor its gradient overflows where it is not taken. */
@@ -95,7 +100,8 @@ bool comp_elu(tsr_ctx *c, int n, tsr_node *const *in, const struct attr *attr, i
     tsr_node *x = widen(c, in[0], &as);
     (void)n;
     tsr_node *low = tsr_where(c, build_num2(c, TSR_S_GT, x, 0), rule_full_like(c, x, 0), x);
-    return one(c, positive(c, x, build_num2(c, TSR_S_MUL, tsr_expm1(c, low), comp_float(attr, nattr, ATTR_ALPHA))), as, out, nout);
+    return one(c, positive(c, x, build_num2(c, TSR_S_MUL, tsr_expm1(c, low), comp_float(attr, nattr, ATTR_ALPHA))), as,
+               out, nout);
 }
 
 /* ---- softmax, log_softmax, logsumexp ---- */
@@ -106,7 +112,8 @@ static tsr_node *along(tsr_ctx *c, enum composite_id id, const char *what, tsr_n
 }
 
 tsr_node *tsr_softmax(tsr_ctx *c, tsr_node *x, int axis) { return along(c, COMP_softmax, "softmax", x, axis); }
-tsr_node *tsr_log_softmax(tsr_ctx *c, tsr_node *x, int axis) { return along(c, COMP_log_softmax, "log_softmax", x, axis); }
+tsr_node *tsr_log_softmax(tsr_ctx *c, tsr_node *x, int axis) { return along(c, COMP_log_softmax, "log_softmax", x,
+        axis); }
 tsr_node *tsr_logsumexp(tsr_ctx *c, tsr_node *x, int axis, bool keepdims) {
     if (build_bad(c, 1, &x) || (axis = build_axis(c, "logsumexp", x, axis)) < 0) return tsr_poison(c);
     tsr_node *y = along(c, COMP_logsumexp, "logsumexp", x, axis);
@@ -116,9 +123,11 @@ tsr_node *tsr_logsumexp(tsr_ctx *c, tsr_node *x, int axis, bool keepdims) {
 static int axis_of(const struct attr *attr, int nattr) { return (int)comp_int(attr, nattr, ATTR_AXIS); }
 
 /* The greatest element, kept as an axis of 1: a constant for the gradient, as it cancels. */
-static tsr_node *greatest(tsr_ctx *c, tsr_node *x, int axis) { return tsr_stop_gradient(c, tsr_max(c, x, 1, &axis, true)); }
+static tsr_node *greatest(tsr_ctx *c, tsr_node *x, int axis) { return tsr_stop_gradient(c,
+        tsr_max(c, x, 1, &axis, true)); }
 
-bool comp_softmax(tsr_ctx *c, int n, tsr_node *const *in, const struct attr *attr, int nattr, tsr_node **out, int *nout) {
+bool comp_softmax(tsr_ctx *c, int n, tsr_node *const *in, const struct attr *attr, int nattr, tsr_node **out,
+                  int *nout) {
     tsr_dtype as;
     int axis = axis_of(attr, nattr);
     tsr_node *x = widen(c, in[0], &as), *e = tsr_exp(c, tsr_sub(c, x, greatest(c, x, axis)));
@@ -126,13 +135,15 @@ bool comp_softmax(tsr_ctx *c, int n, tsr_node *const *in, const struct attr *att
     return one(c, tsr_div(c, e, tsr_sum(c, e, 1, &axis, true)), as, out, nout);
 }
 
-/* ln sum e^x along axis, kept; infinite maxima are subtracted as 0, so that a row of -inf gives -inf and +inf gives +inf. */
+/* ln sum e^x along axis, kept; infinite maxima are subtracted as 0, so that a row of -inf gives -inf and +inf gives
+ * +inf. */
 static tsr_node *lse(tsr_ctx *c, tsr_node *x, int axis) {
     tsr_node *m = greatest(c, x, axis), *safe = tsr_where(c, tsr_is_finite(c, m), m, tsr_num(c, m, 0));
     return tsr_add(c, tsr_log(c, tsr_sum(c, tsr_exp(c, tsr_sub(c, x, safe)), 1, &axis, true)), safe);
 }
 
-bool comp_log_softmax(tsr_ctx *c, int n, tsr_node *const *in, const struct attr *attr, int nattr, tsr_node **out, int *nout) {
+bool comp_log_softmax(tsr_ctx *c, int n, tsr_node *const *in, const struct attr *attr, int nattr, tsr_node **out,
+                      int *nout) {
     tsr_dtype as;
     int axis = axis_of(attr, nattr);
     tsr_node *x = widen(c, in[0], &as), *off = tsr_sub(c, x, greatest(c, x, axis));
@@ -140,7 +151,8 @@ bool comp_log_softmax(tsr_ctx *c, int n, tsr_node *const *in, const struct attr 
     return one(c, tsr_sub(c, off, tsr_log(c, tsr_sum(c, tsr_exp(c, off), 1, &axis, true))), as, out, nout);
 }
 
-bool comp_logsumexp(tsr_ctx *c, int n, tsr_node *const *in, const struct attr *attr, int nattr, tsr_node **out, int *nout) {
+bool comp_logsumexp(tsr_ctx *c, int n, tsr_node *const *in, const struct attr *attr, int nattr, tsr_node **out,
+                    int *nout) {
     tsr_dtype as;
     tsr_node *x = widen(c, in[0], &as);
     (void)n;

@@ -16,21 +16,29 @@ static tsr_loss how_of(const struct attr *attr, int nattr) { return (tsr_loss)co
 /* ---- cross entropy ---- */
 
 static bool check_labels(tsr_ctx *c, const tsr_node *z, const tsr_node *labels) {
-    bool fits = z->type->rank >= 2 && labels->type->rank == z->type->rank - 1 && dtype_is_int(labels->type->dtype) && dtype_is_float(z->type->dtype);
+    bool fits = z->type->rank >= 2 && labels->type->rank == z->type->rank - 1 && dtype_is_int(labels->type->dtype) &&
+        dtype_is_float(z->type->dtype);
     for (int i = 0; fits && i < labels->type->rank; i++)
-        fits = extent_require_equal(c, labels->type->extent[i], z->type->extent[i ? i + 1 : 0], "cross_entropy: logits %s, labels %s: axis %d of the labels",
+        fits = extent_require_equal(c, labels->type->extent[i], z->type->extent[i ? i + 1 : 0],
+                                    "cross_entropy: logits %s, labels %s: axis %d of the labels",
                                     type_text(c, z->type), type_text(c, labels->type), i);
-    if (!fits) err_set(c, TSR_EINVAL, "cross_entropy: logits %s with labels %s; expected floats (N, C, ...) and integers (N, ...)", type_text(c, z->type),
+    if (!fits) err_set(c, TSR_EINVAL,
+                       "cross_entropy: logits %s with labels %s; expected floats (N, C, ...) and integers (N, ...)",
+                           type_text(c, z->type),
                        type_text(c, labels->type));
     return fits;
 }
 
-tsr_node *tsr_cross_entropy(tsr_ctx *c, tsr_node *logits, tsr_node *labels, double smoothing, int64_t ignore_index, tsr_loss how) {
+tsr_node *tsr_cross_entropy(tsr_ctx *c, tsr_node *logits, tsr_node *labels, double smoothing, int64_t ignore_index,
+                            tsr_loss how) {
     tsr_node *in[2] = {logits, labels};
     if (build_bad(c, 2, in) || !check_labels(c, logits, labels)) return tsr_poison(c);
-    if (!(smoothing >= 0 && smoothing <= 1)) return build_fail(c, "cross_entropy: label smoothing of %g; it is in [0, 1]", smoothing);
+    if (!(smoothing >= 0 && smoothing <= 1)) return build_fail(c,
+                                                               "cross_entropy: label smoothing of %g; it is in [0, 1]",
+                                                                   smoothing);
     in[1] = tsr_cast(c, labels, TSR_I64);
-    struct attr a[] = {attr_float(ATTR_ALPHA, smoothing), attr_int(ATTR_IGNORE, ignore_index), attr_int(ATTR_MODE, how)};
+    struct attr a[] = {attr_float(ATTR_ALPHA, smoothing), attr_int(ATTR_IGNORE, ignore_index),
+        attr_int(ATTR_MODE, how)};
     return composite_one(c, COMP_cross_entropy, 2, in, 3, a);
 }
 
@@ -42,7 +50,8 @@ static tsr_node *picked(tsr_ctx *c, tsr_node *z, tsr_node *labels) {
     return tsr_sum(c, tsr_where(c, here, z, tsr_num(c, z, 0)), 1, &axis, false);
 }
 
-bool comp_cross_entropy(tsr_ctx *c, int n, tsr_node *const *in, const struct attr *attr, int nattr, tsr_node **out, int *nout) {
+bool comp_cross_entropy(tsr_ctx *c, int n, tsr_node *const *in, const struct attr *attr, int nattr, tsr_node **out,
+                        int *nout) {
     tsr_dtype as = in[0]->type->dtype;
     double s = comp_float(attr, nattr, ATTR_ALPHA);
     int64_t ignore = comp_int(attr, nattr, ATTR_IGNORE);
@@ -68,8 +77,10 @@ static tsr_node *between(tsr_ctx *c, enum composite_id id, tsr_node *x, tsr_node
     return composite_one(c, id, 2, in, 2, (struct attr[]){attr_float(ATTR_ALPHA, alpha), attr_int(ATTR_MODE, how)});
 }
 
-tsr_node *tsr_mse(tsr_ctx *c, tsr_node *x, tsr_node *target, tsr_loss how) { return between(c, COMP_mse, x, target, how, 0); }
-tsr_node *tsr_bce_logits(tsr_ctx *c, tsr_node *logits, tsr_node *target, tsr_loss how) { return between(c, COMP_bce_logits, logits, target, how, 0); }
+tsr_node *tsr_mse(tsr_ctx *c, tsr_node *x, tsr_node *target, tsr_loss how) { return between(c, COMP_mse, x, target, how,
+        0); }
+tsr_node *tsr_bce_logits(tsr_ctx *c, tsr_node *logits, tsr_node *target,
+                         tsr_loss how) { return between(c, COMP_bce_logits, logits, target, how, 0); }
 tsr_node *tsr_huber(tsr_ctx *c, tsr_node *x, tsr_node *target, double delta, tsr_loss how) {
     if (!(delta > 0)) return build_fail(c, "huber: delta is %g; it must be positive", delta);
     return between(c, COMP_huber, x, target, how, delta);
@@ -91,10 +102,12 @@ bool comp_huber(tsr_ctx *c, int n, tsr_node *const *in, const struct attr *attr,
     tsr_node *d = difference(c, in), *a = tsr_abs(c, d);
     tsr_node *near = build_num2(c, TSR_S_MUL, tsr_square(c, d), 0.5);
     tsr_node *far = build_num2(c, TSR_S_MUL, build_num2(c, TSR_S_SUB, a, delta / 2), delta);
-    return finish(c, tsr_where(c, build_num2(c, TSR_S_LE, a, delta), near, far), how_of(attr, nattr), in[0]->type->dtype, out, nout);
+    return finish(c, tsr_where(c, build_num2(c, TSR_S_LE, a, delta), near, far), how_of(attr, nattr),
+                  in[0]->type->dtype, out, nout);
 }
 
-bool comp_bce_logits(tsr_ctx *c, int n, tsr_node *const *in, const struct attr *attr, int nattr, tsr_node **out, int *nout) {
+bool comp_bce_logits(tsr_ctx *c, int n, tsr_node *const *in, const struct attr *attr, int nattr, tsr_node **out,
+                     int *nout) {
     tsr_dtype t = build_wide(in[0]->type->dtype);
     (void)n;
     tsr_node *z = tsr_cast(c, in[0], t), *loss = tsr_sub(c, tsr_softplus(c, z), tsr_mul(c, z, tsr_cast(c, in[1], t)));

@@ -1,12 +1,13 @@
 /* comp_recurrent.c: LSTM and GRU as scans, with PyTorch's layouts.
  *
- * The products with the inputs need no recurrence: they are one matmul over all times before the scan, which then does only
- * h w_hh^T and the gates. Weights enter the scan's body as captured values. */
+ * The products with the inputs need no recurrence: they are one matmul over all times before the scan, which then does
+ * only h w_hh^T and the gates. Weights enter the scan's body as captured values. */
 #include "graph/build.h"
 
 enum { HAS_B_IH = 1, HAS_B_HH = 2 };
 
-/* What both have: x w_ih^T + b_ih for all times, and the recurrent weights. FLAGS says which biases follow the weights. */
+/* What both have: x w_ih^T + b_ih for all times, and the recurrent weights. FLAGS says which biases follow the
+ * weights. */
 struct cell { tsr_node *xg, *w_hh, *b_hh; };
 
 static struct cell prepare(tsr_ctx *c, tsr_node *x, tsr_node *const *w, int64_t flags) {
@@ -14,23 +15,31 @@ static struct cell prepare(tsr_ctx *c, tsr_node *x, tsr_node *const *w, int64_t 
     return (struct cell){tsr_linear(c, x, w[0], b_ih), w[1], b_hh};
 }
 
-static bool check(tsr_ctx *c, const char *what, int gates, int nstate, tsr_node *const *state, tsr_node *x, tsr_node *w_ih, tsr_node *w_hh, tsr_node *b_ih, tsr_node *b_hh) {
+static bool check(tsr_ctx *c, const char *what, int gates, int nstate, tsr_node *const *state, tsr_node *x,
+                  tsr_node *w_ih, tsr_node *w_hh, tsr_node *b_ih, tsr_node *b_hh) {
     tsr_node *in[6] = {x, w_ih, w_hh, state[0], state[nstate - 1]}, *bias[2] = {b_ih, b_hh};
     if (build_bad(c, 5, in)) return false;
     int64_t hidden = tsr_node_dim(w_hh, 1);
-    bool ok = x->type->rank == 3 && w_ih->type->rank == 2 && w_hh->type->rank == 2 && tsr_node_dim(w_hh, 0) == gates * hidden &&
+    bool ok = x->type->rank == 3 && w_ih->type->rank == 2 && w_hh->type->rank == 2 && tsr_node_dim(w_hh, 0) ==
+        gates * hidden &&
               tsr_node_dim(w_ih, 0) == gates * hidden && w_ih->type->extent[1] == x->type->extent[2];
-    for (int i = 0; i < nstate && ok; i++) ok = state[i]->type->rank == 2 && tsr_node_dim(state[i], 1) == hidden && state[i]->type->extent[0] == x->type->extent[1];
+    for (int i = 0; i < nstate && ok; i++) ok = state[i]->type->rank == 2 && tsr_node_dim(state[i], 1) == hidden &&
+        state[i]->type->extent[0] == x->type->extent[1];
     for (int i = 1; i < 5 && ok; i++) ok = in[i]->type->dtype == x->type->dtype;
     for (int i = 0; i < 2 && ok; i++)
-        ok = !bias[i] || (!tsr_is_poison(bias[i]) && bias[i]->type->rank == 1 && tsr_node_dim(bias[i], 0) == gates * hidden && bias[i]->type->dtype == x->type->dtype);
-    if (!ok) err_set(c, TSR_EINVAL, "%s: x %s, state %s, w_ih %s, w_hh %s; expected (T, B, I), (B, H), (%dH, I), (%dH, H) and biases (%dH), all of one dtype", what,
-                     type_text(c, x->type), type_text(c, state[0]->type), type_text(c, w_ih->type), type_text(c, w_hh->type), gates, gates, gates);
+        ok = !bias[i] || (!tsr_is_poison(bias[i]) && bias[i]->type->rank == 1 && tsr_node_dim(bias[i], 0) ==
+                          gates * hidden && bias[i]->type->dtype == x->type->dtype);
+    if (!ok) err_set(c, TSR_EINVAL,
+                     "%s: x %s, state %s, w_ih %s, w_hh %s; expected (T, B, I), (B, H), (%dH, I), (%dH, H) and biases "
+                     "(%dH), all of one dtype", what,
+                     type_text(c, x->type), type_text(c, state[0]->type), type_text(c, w_ih->type),
+                         type_text(c, w_hh->type), gates, gates, gates);
     return ok;
 }
 
 /* Operands in order x, states, w_ih, w_hh, biases that are there. */
-static int operands(tsr_node *x, int nstate, tsr_node *const *state, tsr_node *w_ih, tsr_node *w_hh, tsr_node *b_ih, tsr_node *b_hh, tsr_node **in, int64_t *flags) {
+static int operands(tsr_node *x, int nstate, tsr_node *const *state, tsr_node *w_ih, tsr_node *w_hh, tsr_node *b_ih,
+                    tsr_node *b_hh, tsr_node **in, int64_t *flags) {
     int n = 0;
     in[n++] = x;
     for (int i = 0; i < nstate; i++) in[n++] = state[i];
@@ -55,7 +64,8 @@ static const tsr_type *gates_type(tsr_ctx *c, const tsr_node *xg) { return type_
 
 /* ---- LSTM (Hochreiter and Schmidhuber 1997, with forget gates) ---- */
 
-tsr_node *tsr_lstm(tsr_ctx *c, tsr_node *x, tsr_node *h0, tsr_node *c0, tsr_node *w_ih, tsr_node *w_hh, tsr_node *b_ih, tsr_node *b_hh, tsr_node **h, tsr_node **cell) {
+tsr_node *tsr_lstm(tsr_ctx *c, tsr_node *x, tsr_node *h0, tsr_node *c0, tsr_node *w_ih, tsr_node *w_hh, tsr_node *b_ih,
+                   tsr_node *b_hh, tsr_node **h, tsr_node **cell) {
     tsr_node *in[8], *state[2] = {h0, c0}, *out[3] = {tsr_poison(c), tsr_poison(c), tsr_poison(c)};
     int64_t flags;
     if (check(c, "lstm", 4, 2, state, x, w_ih, w_hh, b_ih, b_hh)) {
@@ -70,9 +80,11 @@ tsr_node *tsr_lstm(tsr_ctx *c, tsr_node *x, tsr_node *h0, tsr_node *c0, tsr_node
 static tsr_fn *lstm_step(tsr_ctx *c, const struct cell *k, const tsr_type *state) {
     tsr_node *gate[4], *out[3];
     if (tsr_fn_begin(c, "lstm_step") != TSR_OK) return NULL;
-    tsr_node *h = tsr_param(c, state, "h"), *cell = tsr_param(c, state, "c"), *xg = tsr_param(c, gates_type(c, k->xg), "xg");
+    tsr_node *h = tsr_param(c, state, "h"), *cell = tsr_param(c, state, "c"),
+        *xg = tsr_param(c, gates_type(c, k->xg), "xg");
     tsr_split(c, tsr_add(c, xg, tsr_linear(c, h, k->w_hh, k->b_hh)), 4, 1, gate); /* i f g o */
-    tsr_node *kept = tsr_mul(c, tsr_sigmoid(c, gate[1]), cell), *new = tsr_mul(c, tsr_sigmoid(c, gate[0]), tsr_tanh(c, gate[2]));
+    tsr_node *kept = tsr_mul(c, tsr_sigmoid(c, gate[1]), cell),
+        *new = tsr_mul(c, tsr_sigmoid(c, gate[0]), tsr_tanh(c, gate[2]));
     out[1] = tsr_add(c, kept, new);
     out[0] = out[2] = tsr_mul(c, tsr_sigmoid(c, gate[3]), tsr_tanh(c, out[1]));
     return tsr_fn_end(c, 3, out);
@@ -86,7 +98,8 @@ bool comp_lstm(tsr_ctx *c, int n, tsr_node *const *in, const struct attr *attr, 
 
 /* ---- GRU (Cho et al. 2014, the reset gate after the product, as in cuDNN) ---- */
 
-tsr_node *tsr_gru(tsr_ctx *c, tsr_node *x, tsr_node *h0, tsr_node *w_ih, tsr_node *w_hh, tsr_node *b_ih, tsr_node *b_hh, tsr_node **h) {
+tsr_node *tsr_gru(tsr_ctx *c, tsr_node *x, tsr_node *h0, tsr_node *w_ih, tsr_node *w_hh, tsr_node *b_ih, tsr_node *b_hh,
+                  tsr_node **h) {
     tsr_node *in[8], *out[2] = {tsr_poison(c), tsr_poison(c)};
     int64_t flags;
     if (check(c, "gru", 3, 1, &h0, x, w_ih, w_hh, b_ih, b_hh)) {

@@ -1,8 +1,8 @@
 /* composite.c: composites: named fns with a body of primitives, one for each set of operand types and attributes.
  *
- * A composite is called whole (a CALL of its fn), so the compiler may recognise it by its record and use a template of its own;
- * otherwise the body is inlined, and everything works as for any fn. The fns are cached in the context: a training loop that
- * builds its graph anew at every step builds each body once. */
+ * A composite is called whole (a CALL of its fn), so the compiler may recognise it by its record and use a template of
+ * its own; otherwise the body is inlined, and everything works as for any fn. The fns are cached in the context: a
+ * training loop that builds its graph anew at every step builds each body once. */
 #include "graph/build.h"
 
 const struct composite composites[COMP_COUNT] = {
@@ -87,7 +87,8 @@ static tsr_fn *composite_fn(tsr_ctx *c, const struct lookup *l) {
     return f;
 }
 
-void composite_call(tsr_ctx *c, const struct composite *d, int n, tsr_node *const *in, int nattr, const struct attr *attr, tsr_node **out, int nout) {
+void composite_call(tsr_ctx *c, const struct composite *d, int n, tsr_node *const *in, int nattr,
+                    const struct attr *attr, tsr_node **out, int nout) {
     uint8_t room[1024] __attribute__((aligned(16)));
     for (int i = 0; i < nout; i++) out[i] = tsr_poison(c);
     if (build_bad(c, n, in)) return;
@@ -104,7 +105,8 @@ void composite_call(tsr_ctx *c, const struct composite *d, int n, tsr_node *cons
     tsr_fn_call(c, f, n, in, out);
 }
 
-tsr_node *composite_one(tsr_ctx *c, enum composite_id id, int n, tsr_node *const *in, int nattr, const struct attr *attr) {
+tsr_node *composite_one(tsr_ctx *c, enum composite_id id, int n, tsr_node *const *in, int nattr,
+                        const struct attr *attr) {
     tsr_node *out;
     composite_call(c, &composites[id], n, in, nattr, attr, &out, 1);
     return out;

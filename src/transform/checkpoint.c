@@ -1,8 +1,9 @@
-/* checkpoint.c: rules of one's own on a fn: recomputation, custom gradients; and the Hessian, a composition of the others.
+/* checkpoint.c: rules of one's own on a fn: recomputation, custom gradients; and the Hessian, a composition of the
+ * others.
  *
- * A checkpointed fn is a fn with a gradient of its own, which computes the fn again behind a barrier: the barrier takes the
- * arguments together with the cotangents, so no copy of the forward pass can be shared with the recomputation, and the
- * recomputation cannot start before the backward pass arrives. */
+ * A checkpointed fn is a fn with a gradient of its own, which computes the fn again behind a barrier: the barrier
+ * takes the arguments together with the cotangents, so no copy of the forward pass can be shared with the
+ * recomputation, and the recomputation cannot start before the backward pass arrives. */
 #include "transform/transform.h"
 #include "tessera/ops.h"
 
@@ -13,7 +14,8 @@ static tsr_fn *recomputing_vjp(tsr_ctx *c, tsr_fn *f) {
     int np = (int)f->param.n, nr = (int)f->result.n, k = 0;
     struct arena mem;
     arena_init(&mem, c);
-    tsr_node **arg = arena_array(&mem, (size_t)(3 * np + nr + 1), sizeof *arg), **grad = arg + np + nr, **all = grad + np;
+    tsr_node **arg = arena_array(&mem, (size_t)(3 * np + nr + 1), sizeof *arg), **grad = arg + np + nr,
+        **all = grad + np;
     bool *want = arena_array(&mem, (size_t)np + 1, sizeof *want);
     tsr_fn *v = NULL, *made = NULL;
     for (int i = 0; want && i < np; i++) want[i] = node_differentiable(f->param.v[i].node);
@@ -75,7 +77,9 @@ static bool closed_enough(tsr_ctx *c, const tsr_fn *f, const char *which) {
     for (size_t i = (size_t)f->nparam; i < f->param.n; i++) {
         const struct fn_param *p = &f->param.v[i];
         if (p->kind != PARAM_VAR && !node_differentiable(p->node)) continue;
-        return err_set(c, TSR_EINVAL, "custom gradient: %s %s uses %s%s from outside; make it a parameter, so that it can have a cotangent",
+        return err_set(c, TSR_EINVAL,
+                       "custom gradient: %s %s uses %s%s from outside; make it a parameter, so that it can have a "
+                       "cotangent",
                        which, f->name, p->kind == PARAM_VAR ? "variable " : "a value of type ",
                        p->kind == PARAM_VAR ? tsr_var_name(p->var) : type_text(c, p->node->type)), false;
     }
@@ -84,18 +88,25 @@ static bool closed_enough(tsr_ctx *c, const tsr_fn *f, const char *which) {
 
 static bool signature_fits(tsr_ctx *c, const tsr_fn *f, const tsr_fn *v) {
     if (v->nparam != f->nparam + f->nresult || v->nresult != f->nparam)
-        return err_set(c, TSR_EINVAL, "custom gradient of %s: it must take %d values (parameters, then cotangents of results) and give %d; %s "
-                       "takes %d and gives %d", f->name, f->nparam + f->nresult, f->nparam, v->name, v->nparam, v->nresult), false;
+        return err_set(c, TSR_EINVAL,
+                       "custom gradient of %s: it must take %d values (parameters, then cotangents of results) and "
+                       "give %d; %s "
+                       "takes %d and gives %d", f->name, f->nparam + f->nresult, f->nparam, v->name, v->nparam,
+                           v->nresult), false;
     for (int i = 0; i < v->nparam; i++) {
         const tsr_type *want = i < f->nparam ? f->param.v[i].node->type : f->result.v[i - f->nparam]->type;
         if (v->param.v[i].node->type != want)
-            return err_set(c, TSR_EINVAL, "custom gradient of %s: parameter %d of %s is %s, expected %s", f->name, i, v->name,
+            return err_set(c, TSR_EINVAL, "custom gradient of %s: parameter %d of %s is %s, expected %s", f->name, i,
+                           v->name,
                            type_text(c, v->param.v[i].node->type), type_text(c, want)), false;
     }
     for (int i = 0; i < v->nresult; i++)
         if (v->result.v[i]->type != f->param.v[i].node->type)
-            return err_set(c, TSR_EINVAL, "custom gradient of %s: result %d of %s is %s, expected %s, the type of parameter %d", f->name, i,
-                           v->name, type_text(c, v->result.v[i]->type), type_text(c, f->param.v[i].node->type), i), false;
+            return err_set(c, TSR_EINVAL,
+                           "custom gradient of %s: result %d of %s is %s, expected %s, the type of parameter %d",
+                               f->name, i,
+                           v->name, type_text(c, v->result.v[i]->type), type_text(c, f->param.v[i].node->type), i),
+                               false;
     return true;
 }
 
@@ -109,7 +120,8 @@ static bool mentions(const tsr_fn *f, const tsr_fn *g) {
 
 /* v with its own calls of f replaced by f's body: a fn that held v, which held the fn, would never be freed. */
 static tsr_fn *without_calls(tsr_ctx *c, tsr_fn *v, tsr_fn *f) {
-    tsr_node **at = mem_array(c, v->node.n + v->param.n + f->result.n + 1, sizeof *at), **arg = at + v->node.n, **out = arg + v->param.n;
+    tsr_node **at = mem_array(c, v->node.n + v->param.n + f->result.n + 1, sizeof *at), **arg = at + v->node.n,
+        **out = arg + v->param.n;
     VEC(tsr_node *) src = {0};
     tsr_fn *made = NULL;
     if (!at || !begin_named(c, "custom", v)) goto out;
@@ -138,11 +150,14 @@ out:
 
 tsr_status tsr_fn_set_vjp(tsr_ctx *c, tsr_fn *f, tsr_fn *vjp) {
     if (!f || !vjp) return err_set(c, TSR_EINVAL, "custom gradient: the %s is NULL", f ? "rule" : "fn");
-    if (!closed_enough(c, f, "the fn") || !closed_enough(c, vjp, "its rule") || !signature_fits(c, f, vjp)) return tsr_error_status(c);
+    if (!closed_enough(c, f, "the fn") || !closed_enough(c, vjp, "its rule") ||
+        !signature_fits(c, f, vjp)) return tsr_error_status(c);
     tsr_fn *own = mentions(vjp, f) ? without_calls(c, vjp, f) : tsr_fn_keep(vjp);
     if (own && mentions(own, f)) {
         tsr_fn_free(c, own);
-        return err_set(c, TSR_EINVAL, "custom gradient of %s: its rule calls %s inside a loop, a branch or another fn; call it at the rule's "
+        return err_set(c, TSR_EINVAL,
+                       "custom gradient of %s: its rule calls %s inside a loop, a branch or another fn; call it at the "
+                       "rule's "
                        "top, or inline it (tsr_fn_inline)", f->name, f->name);
     }
     if (!own) return tsr_error_status(c);
@@ -153,7 +168,8 @@ tsr_status tsr_fn_set_vjp(tsr_ctx *c, tsr_fn *f, tsr_fn *vjp) {
 
 /* ---- the Hessian ---- */
 
-/* (params...) -> H of type (shape, shape): every tangent but the one asked for is zero, that one runs over the unit vectors. */
+/* (params...) -> H of type (shape, shape): every tangent but the one asked for is zero, that one runs over the unit
+ * vectors. */
 static tsr_fn *hessian_around(tsr_ctx *c, tsr_fn *f, int param, int64_t n, tsr_fn *v) {
     int np = f->nparam;
     const tsr_type *t = f->param.v[param].node->type;
@@ -176,13 +192,17 @@ out:
 
 tsr_fn *tsr_hessian(tsr_ctx *c, tsr_fn *f, int param) {
     int64_t dim[TSR_MAX_RANK], n = 1;
-    if (param < 0 || param >= f->nparam) return err_set(c, TSR_EINVAL, "hessian of %s: parameter %d of %d", f->name, param, f->nparam), NULL;
+    if (param < 0 || param >= f->nparam) return err_set(c, TSR_EINVAL, "hessian of %s: parameter %d of %d", f->name,
+                                                        param, f->nparam), NULL;
     const tsr_type *t = f->param.v[param].node->type;
     if (!dtype_is_float(t->dtype) || 2 * t->rank > TSR_MAX_RANK || !tsr_type_ints(t, dim))
-        return err_set(c, TSR_EINVAL, "hessian of %s: parameter %d is %s; it must be floating point, of constant extents and at most %d axes",
+        return err_set(c, TSR_EINVAL,
+                       "hessian of %s: parameter %d is %s; it must be floating point, of constant extents and at most "
+                       "%d axes",
                        f->name, param, type_text(c, t), TSR_MAX_RANK / 2), NULL;
     for (int i = 0; i < t->rank; i++)
-        if (!i64_mul(n, dim[i], &n)) return err_set(c, TSR_EINVAL, "hessian of %s: parameter %d is too large", f->name, param), NULL;
+        if (!i64_mul(n, dim[i], &n)) return err_set(c, TSR_EINVAL, "hessian of %s: parameter %d is too large", f->name,
+                                                    param), NULL;
     int np = f->nparam, *in = mem_array(c, (size_t)(2 * np), sizeof *in);
     tsr_fn *g = in ? tsr_grad_fn(c, f, 1, &param, false) : NULL, *j = g ? tsr_jvp(c, g) : NULL, *v = NULL, *made = NULL;
     for (int i = 0; in && i < 2 * np; i++) in[i] = i == np + param ? 0 : -1;

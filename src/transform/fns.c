@@ -1,7 +1,9 @@
-/* fns.c: what the transformations of fns share: closed fns made from fns and kept with them, replaying a body, results and zeros.
+/* fns.c: what the transformations of fns share: closed fns made from fns and kept with them, replaying a body, results
+ * and zeros.
  *
- * A derived fn (the vjp of a loop's body with respect to its first carry, say) is asked for again by every step of an eager
- * training loop, so it is kept in a list on its origin under a key that spells how it was made, and dies with the origin. */
+ * A derived fn (the vjp of a loop's body with respect to its first carry, say) is asked for again by every step of an
+ * eager training loop, so it is kept in a list on its origin under a key that spells how it was made, and dies with
+ * the origin. */
 #include "transform/transform.h"
 
 tsr_node *node_result(tsr_ctx *c, tsr_node *n, int i) {

@@ -1,12 +1,12 @@
 /* grad.c: reverse mode: one sweep over nodes, newest first.
  *
- * A source is always older than its user, so descending id order visits every user before what it uses: by the time a node is
- * visited its cotangent is complete. Only nodes on a path from wrt to the outputs are visited: the walk back stops at nodes
- * older than the oldest wrt, and what does not depend on a wrt asks for no cotangent.
+ * A source is always older than its user, so descending id order visits every user before what it uses: by the time a
+ * node is visited its cotangent is complete. Only nodes on a path from wrt to the outputs are visited: the walk back
+ * stops at nodes older than the oldest wrt, and what does not depend on a wrt asks for no cotangent.
  *
- * The sweep knows no op but ITEM (it moves a cotangent into its tuple's slot) and STOP_GRADIENT (it ends a path): the rules stand
- * in the ops' records, those of ops with bodies in this room (higher.c). Everything is built with builders, so the result is
- * graph in whatever fn is open and can be differentiated again.
+ * The sweep knows no op but ITEM (it moves a cotangent into its tuple's slot) and STOP_GRADIENT (it ends a path): the
+ * rules stand in the ops' records, those of ops with bodies in this room (higher.c). Everything is built with
+ * builders, so the result is graph in whatever fn is open and can be differentiated again.
  *
  * Reverse accumulation is Linnainmaa's (1970); vjp conventions are JAX's. */
 #include <stdlib.h>
@@ -42,7 +42,8 @@ static struct entry *find(const struct sweep *s, const tsr_node *n) {
 /* Enter n unless it is there, or too old to depend on a wrt. */
 static bool enter(struct sweep *s, tsr_node *n, uint64_t oldest) {
     if (n->id < oldest || find(s, n)) return true;
-    return vec_push(s->c, &s->e, ((struct entry){.node = n})) && map_put(s->c, &s->index, n->id, (void *)(uintptr_t)s->e.n);
+    return vec_push(s->c, &s->e, ((struct entry){.node = n})) &&
+        map_put(s->c, &s->index, n->id, (void *)(uintptr_t)s->e.n);
 }
 
 static int by_id(const void *a, const void *b) {
@@ -88,7 +89,8 @@ static bool add_to(struct sweep *s, struct entry *e, int result, tsr_node *g) {
     const tsr_type *want = type_result(e->node->type, result);
     if (tsr_is_poison(g)) return false;
     if (g->type->dtype != want->dtype || g->type->rank != want->rank)
-        TSR_BUG("%s: a cotangent of type %s for a value of type %s", op_name(e->node->op), type_text(s->c, g->type), type_text(s->c, want));
+        TSR_BUG("%s: a cotangent of type %s for a value of type %s", op_name(e->node->op), type_text(s->c, g->type),
+                type_text(s->c, want));
     if (g->type != want) g = tsr_prim_reshape(s->c, g, want); /* symbolic extents, equal but written differently */
     e->cot[result] = add_cotangents(s->c, e->cot[result], g);
     return !tsr_is_poison(e->cot[result]);
@@ -121,9 +123,12 @@ static bool history_cut(struct sweep *s, const tsr_node *wrt) {
     for (size_t i = 0; i < s->order.n; i++) {
         const struct entry *e = s->order.v[i];
         if (!e->node->computed || e->wanted || e->node->op == TSR_OP_VALUE || e->node->id < wrt->id) continue;
-        err_set(s->c, TSR_EINVAL, "gradient: nothing leads from the loss back to a %s it is wanted for, and the loss was computed from a "
-                "%s (result of %s) that had been evaluated before: evaluating drops what a value was computed from; build the "
-                "loss and its gradients first and evaluate them together", type_text(s->c, wrt->type), type_text(s->c, e->node->type),
+        err_set(s->c, TSR_EINVAL,
+                "gradient: nothing leads from the loss back to a %s it is wanted for, and the loss was computed from a "
+                "%s (result of %s) that had been evaluated before: evaluating drops what a value was computed from; "
+                "build the "
+                "loss and its gradients first and evaluate them together", type_text(s->c, wrt->type),
+                    type_text(s->c, e->node->type),
                 op_name(e->node->op));
         return true;
     }
@@ -131,7 +136,8 @@ static bool history_cut(struct sweep *s, const tsr_node *wrt) {
 }
 
 /* The sweep proper. wrt[i] NULL: outputs cannot depend on it. */
-static bool run_sweep(struct sweep *s, int nout, tsr_node *const *out, tsr_node *const *cotangent, int n, tsr_node *const *wrt, tsr_node **grad) {
+static bool run_sweep(struct sweep *s, int nout, tsr_node *const *out, tsr_node *const *cotangent, int n,
+                      tsr_node *const *wrt, tsr_node **grad) {
     if (!collect(s, nout, out, n, wrt)) return false;
     mark_needed(s);
     for (int i = 0; i < nout; i++) {
@@ -150,7 +156,8 @@ static bool run_sweep(struct sweep *s, int nout, tsr_node *const *out, tsr_node 
     return true;
 }
 
-/* The node that stands for n in the graph of `owner`: itself, or the parameter that captured it; NULL when nothing there uses it. */
+/* The node that stands for n in the graph of `owner`: itself, or the parameter that captured it; NULL when nothing
+ * there uses it. */
 static tsr_node *view_in(tsr_ctx *c, tsr_fn *owner, tsr_node *n) {
     if (n->owner == owner) return n;
     if (n->op == TSR_OP_CONST && owner && owner->open) return fn_capture(c, owner, n);
@@ -167,29 +174,35 @@ static tsr_node *view_in(tsr_ctx *c, tsr_fn *owner, tsr_node *n) {
     return n;
 }
 
-static bool check_arguments(tsr_ctx *c, int nout, tsr_node *const *out, tsr_node *const *cotangent, int n, tsr_node *const *wrt) {
+static bool check_arguments(tsr_ctx *c, int nout, tsr_node *const *out, tsr_node *const *cotangent, int n,
+                            tsr_node *const *wrt) {
     for (int i = 0; i < nout; i++) {
         if (tsr_is_poison(out[i]) || (cotangent[i] && tsr_is_poison(cotangent[i]))) return false;
         if (out[i]->type->kind != TSR_TENSOR || (cotangent[i] && cotangent[i]->type != out[i]->type))
-            return err_set(c, TSR_EINVAL, "vjp: output %d is a %s, its cotangent a %s: they must be the same tensor type", i,
-                           type_text(c, out[i]->type), type_text(c, cotangent[i] ? cotangent[i]->type : out[i]->type)), false;
+            return err_set(c, TSR_EINVAL,
+                           "vjp: output %d is a %s, its cotangent a %s: they must be the same tensor type", i,
+                           type_text(c, out[i]->type), type_text(c, cotangent[i] ? cotangent[i]->type : out[i]->type)),
+                               false;
     }
     for (int i = 0; i < n; i++) {
         if (tsr_is_poison(wrt[i])) return false;
         if (wrt[i]->type->kind != TSR_TENSOR || !node_differentiable(wrt[i]))
-            return err_set(c, TSR_EINVAL, "gradient: wrt[%d] is a %s; only floating point and complex tensors have gradients", i,
+            return err_set(c, TSR_EINVAL,
+                           "gradient: wrt[%d] is a %s; only floating point and complex tensors have gradients", i,
                            type_text(c, wrt[i]->type)), false;
     }
     return true;
 }
 
-static bool backward(tsr_ctx *c, bool partial, int nout, tsr_node *const *out, tsr_node *const *cotangent, int n, tsr_node *const *wrt, tsr_node **grad) {
+static bool backward(tsr_ctx *c, bool partial, int nout, tsr_node *const *out, tsr_node *const *cotangent, int n,
+                     tsr_node *const *wrt, tsr_node **grad) {
     struct sweep s = {.c = c, .partial = partial};
     bool ok = false;
     if (!check_arguments(c, nout, out, cotangent, n, wrt)) return false;
     arena_init(&s.mem, c);
     map_init(&s.index);
-    tsr_node **view = arena_array(&s.mem, (size_t)n + 1, sizeof *view), **outs = arena_array(&s.mem, (size_t)nout + 1, sizeof *outs);
+    tsr_node **view = arena_array(&s.mem, (size_t)n + 1, sizeof *view),
+        **outs = arena_array(&s.mem, (size_t)nout + 1, sizeof *outs);
     if (!view || !outs) goto out;
     tsr_fn *owner = nout ? out[0]->owner : NULL;
     for (int i = 1; i < nout; i++)
@@ -208,7 +221,8 @@ out:
     return ok;
 }
 
-tsr_status tsr_vjp_nodes(tsr_ctx *c, int nout, tsr_node *const *out, tsr_node *const *cotangent, int n, tsr_node *const *wrt, tsr_node **grad) {
+tsr_status tsr_vjp_nodes(tsr_ctx *c, int nout, tsr_node *const *out, tsr_node *const *cotangent, int n,
+                         tsr_node *const *wrt, tsr_node **grad) {
     if (backward(c, false, nout, out, cotangent, n, wrt, grad)) return TSR_OK;
     for (int i = 0; i < n; i++) grad[i] = tsr_poison(c);
     if (!err_any(c)) err_set(c, TSR_EINVAL, "gradient: an operand is poison or NULL");
@@ -216,7 +230,8 @@ tsr_status tsr_vjp_nodes(tsr_ctx *c, int nout, tsr_node *const *out, tsr_node *c
 }
 
 /* The rule of a node by way of other graph that computes the same results from the node's own sources. */
-bool vjp_by_rewriting(tsr_ctx *c, tsr_node *n, tsr_node *const *result, tsr_node *const *gout, const bool *want, tsr_node **gsrc) {
+bool vjp_by_rewriting(tsr_ctx *c, tsr_node *n, tsr_node *const *result, tsr_node *const *gout, const bool *want,
+                      tsr_node **gsrc) {
     struct arena mem;
     arena_init(&mem, c);
     int k = 0, nr = node_results(n), *at = arena_array(&mem, (size_t)n->nsrc + 1, sizeof *at);
@@ -239,7 +254,9 @@ static bool is_one_float(tsr_ctx *c, const tsr_node *loss) {
     const tsr_type *t = loss->type;
     bool one = t->kind == TSR_TENSOR && dtype_is_float(t->dtype);
     for (int i = 0; i < t->rank && one; i++) one = extent_is(t->extent[i], 1);
-    if (!one) err_set(c, TSR_EINVAL, "gradient: the loss is a %s, not one floating point number; reduce it first (tsr_mean, tsr_sum), or give "
+    if (!one) err_set(c, TSR_EINVAL,
+                      "gradient: the loss is a %s, not one floating point number; reduce it first (tsr_mean, tsr_sum), "
+                      "or give "
                       "tsr_vjp_nodes a cotangent", type_text(c, t));
     return one;
 }
@@ -327,7 +344,8 @@ static int choose_wrt(tsr_ctx *c, const tsr_fn *f, int n, const int *wrt, int *c
         if (node_differentiable(f->param.v[i].node)) chosen[k++] = i;
     for (int i = 0; wrt && i < n; i++) {
         if (wrt[i] < 0 || wrt[i] >= f->nparam)
-            return err_set(c, TSR_EINVAL, "gradient of %s: wrt[%d] is parameter %d, it has %d", f->name, i, wrt[i], f->nparam), -1;
+            return err_set(c, TSR_EINVAL, "gradient of %s: wrt[%d] is parameter %d, it has %d", f->name, i, wrt[i],
+                           f->nparam), -1;
         chosen[k++] = wrt[i];
     }
     return k;
@@ -343,7 +361,8 @@ tsr_fn *tsr_grad_fn(tsr_ctx *c, tsr_fn *f, int n, const int *wrt, bool with_valu
     int np = (int)f->param.n, nr = (int)f->result.n, k, most = n > np ? n : np;
     struct arena mem;
     arena_init(&mem, c);
-    tsr_node **arg = arena_array(&mem, (size_t)(np + nr + 2 * most + 1), sizeof *arg), **out = arg + np, **grad = out + nr, **by = grad + most;
+    tsr_node **arg = arena_array(&mem, (size_t)(np + nr + 2 * most + 1), sizeof *arg), **out = arg + np,
+        **grad = out + nr, **by = grad + most;
     int *chosen = arena_array(&mem, (size_t)most + 1, sizeof *chosen);
     tsr_fn *made = NULL;
     if (!arg || !chosen || (k = choose_wrt(c, f, n, wrt, chosen)) < 0) goto out;

@@ -1,9 +1,9 @@
 /* higher.c: calls and branches under gradients, tangents and batches; loops are in higher_loop.c.
  *
- * An op with bodies has no rule in its record (vjp_higher, vmap_higher): its rule transforms its bodies, which are fns. The
- * pattern is one: take the body's closed derived fn (fns.c), and build new bodies around it that simply use the values they need
- * from outside: fn_capture makes those into captured parameters, so the new op carries them as sources, and the next
- * transformation finds them there. */
+ * An op with bodies has no rule in its record (vjp_higher, vmap_higher): its rule transforms its bodies, which are
+ * fns. The pattern is one: take the body's closed derived fn (fns.c), and build new bodies around it that simply use
+ * the values they need from outside: fn_capture makes those into captured parameters, so the new op carries them as
+ * sources, and the next transformation finds them there. */
 #include "transform/transform.h"
 
 static const struct {
@@ -32,7 +32,8 @@ bool higher_jvp(tsr_ctx *c, tsr_node *n, tsr_node *const *src, tsr_node *const *
     return rules[rule_of(n)].jvp(c, n, src, t, out, tout);
 }
 
-bool higher_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size, tsr_node **out) {
+bool higher_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size,
+                 tsr_node **out) {
     return rules[rule_of(n)].vmap(c, n, src, batched, size, out);
 }
 
@@ -76,7 +77,8 @@ bool call_jvp(tsr_ctx *c, tsr_node *n, tsr_node *const *src, tsr_node *const *t,
     return ok;
 }
 
-bool call_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size, tsr_node **out) {
+bool call_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size,
+               tsr_node **out) {
     tsr_fn *f = closed_vmap(c, n->fn[0], batched, size);
     if (f) tsr_fn_call(c, f, n->nsrc, src, out);
     return f && !tsr_is_poison(out[0]);
@@ -192,7 +194,8 @@ bool cond_jvp(tsr_ctx *c, tsr_node *n, tsr_node *const *src, tsr_node *const *t,
     struct branch b = {.c = c, .n = n, .src = src, .extra = t, .flag = with};
     for (int j = 0; with && j < n->nsrc; j++) with[j] = t[j] != NULL;
     bool ok = with && all && cond_around(&b, make_jvp_branch, 2 * nr, all);
-    for (int i = 0; ok && i < nr; i++) out[i] = all[i], tout[i] = type_differentiable(type_result(n->type, i)) ? all[nr + i] : NULL;
+    for (int i = 0; ok && i < nr; i++) out[i] = all[i], tout[i] = type_differentiable(type_result(n->type, i)) ?
+        all[nr + i] : NULL;
     mem_array_free(c, with, (size_t)n->nsrc, sizeof *with);
     mem_array_free(c, all, (size_t)(2 * nr + 1), sizeof *all);
     return ok;
@@ -222,10 +225,12 @@ static bool cond_select(struct branch *b, tsr_node **out) {
         tsr_node **res = NULL;
         b->k = k;
         if (!(ok = make_vmap_branch(b, &mem, &res) >= 0)) break;
-        tsr_node *is = pred ? tsr_prim1(c, TSR_S_NOT, index) : tsr_prim2(c, TSR_S_EQ, index, tsr_full(c, index->type, k));
+        tsr_node *is = pred ? tsr_prim1(c, TSR_S_NOT, index) :
+            tsr_prim2(c, TSR_S_EQ, index, tsr_full(c, index->type, k));
         for (int i = 0; i < nr; i++) {
             if (k < last) {
-                tsr_node *mask = tsr_is_poison(res[i]) ? res[i] : tsr_prim_broadcast(c, is, type_with_dtype(c, res[i]->type, TSR_BOOL), (int64_t[]){0});
+                tsr_node *mask = tsr_is_poison(res[i]) ? res[i] :
+                    tsr_prim_broadcast(c, is, type_with_dtype(c, res[i]->type, TSR_BOOL), (int64_t[]){0});
                 out[i] = tsr_prim3(c, TSR_S_SELECT, mask, res[i], out[i]);
             } else {
                 out[i] = res[i];
@@ -237,7 +242,8 @@ static bool cond_select(struct branch *b, tsr_node **out) {
     return ok;
 }
 
-bool cond_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size, tsr_node **out) {
+bool cond_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size,
+               tsr_node **out) {
     struct branch b = {.c = c, .n = n, .src = src, .flag = batched, .size = size};
     return batched[0] ? cond_select(&b, out) : cond_around(&b, make_vmap_branch, node_results(n), out);
 }

@@ -1,16 +1,18 @@
 /* higher_loop.c: scan and while under gradients, tangents and batches.
  *
- * Sources of a scan: carries, scanned values, then the body's captures. Its gradient is a scan the other way: the forward scan
- * also gives its carries at the start of each turn, and turn t of the backward scan computes turn t of the body again from them
- * (so what is kept is the carries alone), pulls the cotangents back through it, and adds up those of the captures. When the fn
- * around is transformed, its scans are replayed in the saving form to begin with, so the forward scan runs once.
+ * Sources of a scan: carries, scanned values, then the body's captures. Its gradient is a scan the other way: the
+ * forward scan also gives its carries at the start of each turn, and turn t of the backward scan computes turn t of
+ * the body again from them (so what is kept is the carries alone), pulls the cotangents back through it, and adds up
+ * those of the captures. When the fn around is transformed, its scans are replayed in the saving form to begin with,
+ * so the forward scan runs once.
  *
- * Sources of a while: carries, the condition's captures, the body's captures. With a bound on its turns it has a gradient: that of
- * a scan of so many turns, each of which takes the body or, once the condition has failed, nothing (a cond, not a select: a body
- * evaluated past its end might divide by zero, and 0 * inf poisons a gradient). Forward mode needs no bound.
+ * Sources of a while: carries, the condition's captures, the body's captures. With a bound on its turns it has a
+ * gradient: that of a scan of so many turns, each of which takes the body or, once the condition has failed, nothing
+ * (a cond, not a select: a body evaluated past its end might divide by zero, and 0 * inf poisons a gradient). Forward
+ * mode needs no bound.
  *
- * Batching: a carry is batched when its start or what a turn makes of it is: the least fixed point. A while whose condition
- * differs between examples runs until all are done; those that are keep their carries. */
+ * Batching: a carry is batched when its start or what a turn makes of it is: the least fixed point. A while whose
+ * condition differs between examples runs until all are done; those that are keep their carries. */
 #include "transform/transform.h"
 
 /* A scan taken apart. Shapes of the arrays: carry (nc), xs (nx), capture (ncap), ys (ny). */
@@ -24,7 +26,8 @@ struct scan {
 static struct scan scan_of(const tsr_node *n) {
     tsr_fn *f = n->fn[0];
     int nc = (int)node_int(n, ATTR_CARRY);
-    return (struct scan){f, nc, f->nparam - nc, (int)f->param.n - f->nparam, f->nresult - nc, node_exts(n, ATTR_TRIPS, NULL)[0],
+    return (struct scan){f, nc, f->nparam - nc, (int)f->param.n - f->nparam, f->nresult - nc,
+        node_exts(n, ATTR_TRIPS, NULL)[0],
                          node_int_or(n, ATTR_REVERSE, 0) != 0};
 }
 
@@ -37,7 +40,8 @@ static bool add_params(tsr_ctx *c, const tsr_fn *f, int first, int n, tsr_node *
 }
 
 /* The scan with this body, which is the callee's to free; NULL body: an error is recorded. */
-static tsr_node *scan_take(tsr_ctx *c, tsr_fn *body, int nc, tsr_node *const *carry, int nx, tsr_node *const *xs, const tsr_extent *trips, bool reverse) {
+static tsr_node *scan_take(tsr_ctx *c, tsr_fn *body, int nc, tsr_node *const *carry, int nx, tsr_node *const *xs,
+                           const tsr_extent *trips, bool reverse) {
     tsr_node *n = body ? tsr_prim_scan(c, body, nc, carry, nx, xs, trips, reverse) : tsr_poison(c);
     tsr_fn_free(c, body);
     return n;
@@ -61,7 +65,8 @@ tsr_node *scan_saving(tsr_ctx *c, const tsr_node *n, tsr_node *const *src) {
     if (!any || !missing) return node_rebuild(c, n, src);
     struct arena mem;
     arena_init(&mem, c);
-    tsr_node **arg = arena_array(&mem, (size_t)(np + s.ncap + s.body->nresult + s.nc + 1), sizeof *arg), *made = tsr_poison(c);
+    tsr_node **arg = arena_array(&mem, (size_t)(np + s.ncap + s.body->nresult + s.nc + 1), sizeof *arg),
+        *made = tsr_poison(c);
     if (!arg || !begin_named(c, "saving", s.body)) goto out;
     tsr_node **out = arg + np + s.ncap;
     add_params(c, s.body, 0, np, arg);
@@ -88,8 +93,8 @@ static bool saved_carries(tsr_ctx *c, tsr_node *n, tsr_node **saved) {
 
 /* ---- scan: reverse mode ---- */
 
-/* The backward scan of one scan. carry: cotangents of float carries, sums for wanted captures; xs: saved carries, xs, cotangents of
- * float ys. Results: the final carries, cotangents of wanted xs. */
+/* The backward scan of one scan. carry: cotangents of float carries, sums for wanted captures; xs: saved carries, xs,
+ * cotangents of float ys. Results: the final carries, cotangents of wanted xs. */
 struct backward {
     struct scan s;
     tsr_node *n, *const *gout;
@@ -102,8 +107,10 @@ struct backward {
 static tsr_fn *backward_body(tsr_ctx *c, struct arena *mem, struct backward *b) {
     const struct scan *s = &b->s;
     int np = s->nc + s->nx, nparam = np + s->ncap, nr = s->body->nresult, k = 0, nout = 0;
-    tsr_node **arg = arena_array(mem, (size_t)(nparam + nr + 1), sizeof *arg), **grad = arena_array(mem, (size_t)nparam + 1, sizeof *grad);
-    tsr_node **sum = arena_array(mem, (size_t)s->ncap + 1, sizeof *sum), **out = arena_array(mem, (size_t)nparam + 1, sizeof *out);
+    tsr_node **arg = arena_array(mem, (size_t)(nparam + nr + 1), sizeof *arg),
+        **grad = arena_array(mem, (size_t)nparam + 1, sizeof *grad);
+    tsr_node **sum = arena_array(mem, (size_t)s->ncap + 1, sizeof *sum),
+        **out = arena_array(mem, (size_t)nparam + 1, sizeof *out);
     if (!arg || !grad || !sum || !out || !begin_named(c, "backward", s->body)) return NULL;
     tsr_node **cot = arg + nparam;
     for (int i = 0; i < s->nc; i++)
@@ -161,7 +168,8 @@ bool scan_vjp(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const bool *want, 
     struct arena mem;
     arena_init(&mem, c);
     b.by = arena_array(&mem, (size_t)n->nsrc + 1, sizeof *b.by);
-    for (int i = 0; b.by && i < n->nsrc; i++) b.by[i] = i < b.s.nc ? type_differentiable(body_param(b.s.body, i)) : want[i];
+    for (int i = 0; b.by && i < n->nsrc; i++) b.by[i] = i < b.s.nc ? type_differentiable(body_param(b.s.body, i)) :
+        want[i];
     bool ok = b.by && (b.vjp = closed_vjp(c, b.s.body, b.by)) && run_backward(c, &mem, &b, gsrc);
     arena_release(&mem);
     return ok;
@@ -170,9 +178,11 @@ bool scan_vjp(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const bool *want, 
 /* ---- scan: forward mode ---- */
 
 /* The body on pairs: carries and their tangents, xs and theirs; with: of the body's parameters. */
-static tsr_fn *tangent_body(tsr_ctx *c, struct arena *mem, const struct scan *s, tsr_node *const *src, tsr_node *const *t, const bool *with) {
+static tsr_fn *tangent_body(tsr_ctx *c, struct arena *mem, const struct scan *s, tsr_node *const *src,
+                            tsr_node *const *t, const bool *with) {
     int np = s->nc + s->nx, nparam = np + s->ncap, nr = s->body->nresult, nout = 0, nt = 0;
-    tsr_node **arg = arena_array(mem, (size_t)(2 * nparam + 1), sizeof *arg), **tan = arena_array(mem, (size_t)nparam + 1, sizeof *tan);
+    tsr_node **arg = arena_array(mem, (size_t)(2 * nparam + 1), sizeof *arg),
+        **tan = arena_array(mem, (size_t)nparam + 1, sizeof *tan);
     tsr_node **res = arena_array(mem, (size_t)(4 * nr + 1), sizeof *res), **out = res + 2 * nr;
     tsr_fn *j = closed_jvp(c, s->body, with);
     if (!arg || !tan || !res || !j || !begin_named(c, "tangent", s->body)) return NULL;
@@ -225,7 +235,8 @@ out:
 
 /* ---- scan: batching ---- */
 
-/* The least set of batched carries: flag[0..n) starts as the batched initial values, flag past n are the other parameters'. */
+/* The least set of batched carries: flag[0..n) starts as the batched initial values, flag past n are the other
+ * parameters'. */
 static bool batched_carries(tsr_ctx *c, struct arena *mem, const tsr_fn *body, int n, bool *flag) {
     bool *out = arena_array(mem, body->result.n + 1, sizeof *out), grew = out != NULL;
     while (grew) {
@@ -249,7 +260,8 @@ static tsr_node *swap_front(tsr_ctx *c, tsr_node *x) { /* (B, T, ...) <-> (T, B,
     return tsr_prim_transpose(c, x, perm);
 }
 
-static tsr_fn *batched_body(tsr_ctx *c, struct arena *mem, const struct scan *s, tsr_node *const *src, const bool *flag, const tsr_extent *size) {
+static tsr_fn *batched_body(tsr_ctx *c, struct arena *mem, const struct scan *s, tsr_node *const *src, const bool *flag,
+                            const tsr_extent *size) {
     int np = s->nc + s->nx, nr = s->body->nresult;
     tsr_node **arg = arena_array(mem, (size_t)(np + s->ncap + nr + 1), sizeof *arg), **out = arg + np + s->ncap;
     bool *got = arena_array(mem, (size_t)nr + 1, sizeof *got);
@@ -262,7 +274,8 @@ static tsr_fn *batched_body(tsr_ctx *c, struct arena *mem, const struct scan *s,
     return tsr_fn_end(c, nr, out);
 }
 
-bool scan_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size, tsr_node **out) {
+bool scan_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size,
+               tsr_node **out) {
     struct scan s = scan_of(n);
     struct arena mem;
     arena_init(&mem, c);
@@ -273,7 +286,8 @@ bool scan_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batche
     if (!batched_carries(c, &mem, s.body, s.nc, flag)) goto out;
     for (int i = 0; i < s.nc; i++) in[i] = flag[i] ? rule_batch(c, src[i], batched[i], size) : src[i];
     for (int i = s.nc; i < s.nc + s.nx; i++) in[i] = flag[i] ? swap_front(c, src[i]) : src[i];
-    tsr_node *scan = scan_take(c, batched_body(c, &mem, &s, src, flag, size), s.nc, in, s.nx, in + s.nc, s.trips, s.reverse);
+    tsr_node *scan = scan_take(c, batched_body(c, &mem, &s, src, flag, size), s.nc, in, s.nx, in + s.nc, s.trips,
+                               s.reverse);
     if (!(ok = !tsr_is_poison(scan))) goto out;
     for (int i = 0; i < s.body->nresult; i++) {
         tsr_node *r = node_result(c, scan, i);
@@ -298,11 +312,13 @@ static struct loop loop_of(const tsr_node *n) {
     tsr_fn *cond = n->fn[0], *body = n->fn[1];
     int64_t trips = 0;
     if (node_attr(n, ATTR_TRIPS)) tsr_extent_is_int(node_exts(n, ATTR_TRIPS, NULL)[0], &trips);
-    return (struct loop){cond, body, body->nparam, (int)cond->param.n - cond->nparam, (int)body->param.n - body->nparam, trips};
+    return (struct loop){cond, body, body->nparam, (int)cond->param.n - cond->nparam, (int)body->param.n - body->nparam,
+        trips};
 }
 
 /* Splice one of the while's fns on carries and its own captures. */
-static bool on_carry(tsr_ctx *c, const tsr_fn *f, int nc, tsr_node *const *carry, tsr_node *const *capture, tsr_node **out) {
+static bool on_carry(tsr_ctx *c, const tsr_fn *f, int nc, tsr_node *const *carry, tsr_node *const *capture,
+                     tsr_node **out) {
     tsr_node **arg = mem_array(c, f->param.n + 1, sizeof *arg);
     if (!arg) return false;
     memcpy(arg, carry, (size_t)nc * sizeof *arg);
@@ -336,15 +352,19 @@ tsr_node *while_as_scan(tsr_ctx *c, const tsr_node *n, tsr_node *const *src) {
     struct loop l = loop_of(n);
     struct arena mem;
     arena_init(&mem, c);
-    tsr_node *plain = scan_take(c, guarded_turn(c, &mem, &l, src), l.nc, src, 0, NULL, node_exts(n, ATTR_TRIPS, NULL)[0], false);
+    tsr_node *plain = scan_take(c, guarded_turn(c, &mem, &l, src), l.nc, src, 0, NULL,
+                                node_exts(n, ATTR_TRIPS, NULL)[0], false);
     arena_release(&mem);
     return tsr_is_poison(plain) ? plain : scan_saving(c, plain, plain->src);
 }
 
 bool while_vjp(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const bool *want, tsr_node **gsrc) {
     if (!node_attr(n, ATTR_TRIPS))
-        return err_set(c, TSR_EUNSUPPORTED, "gradient of a while loop of unknown length: what it computed on the way is not kept; give it an "
-                       "upper bound of turns (tsr_prim_while's trips), or use tsr_prim_scan, or forward mode (tsr_jvp)"), false;
+        return err_set(c, TSR_EUNSUPPORTED,
+                       "gradient of a while loop of unknown length: what it computed on the way is not kept; give it "
+                       "an "
+                       "upper bound of turns (tsr_prim_while's trips), or use tsr_prim_scan, or forward mode "
+                       "(tsr_jvp)"), false;
     int nr = node_results(n);
     tsr_node **res = mem_array(c, (size_t)nr + 1, sizeof *res), *scan = res ? while_as_scan(c, n, n->src) : NULL;
     bool ok = !tsr_is_poison(scan);
@@ -456,7 +476,8 @@ static bool flag_loop(tsr_ctx *c, struct arena *mem, struct batched_loop *b) {
     return true;
 }
 
-bool while_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size, tsr_node **out) {
+bool while_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size,
+                tsr_node **out) {
     struct batched_loop b = {.l = loop_of(n), .src = src, .size = size};
     struct arena mem;
     arena_init(&mem, c);
@@ -471,7 +492,8 @@ bool while_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batch
     if (!(cond = batched_cond(c, &mem, &b)) || !(body = batched_turn(c, &mem, &b))) goto out;
     tsr_node *loop = tsr_prim_while(c, cond, body, nc, init, b.l.trips);
     ok = !tsr_is_poison(loop);
-    for (int i = 0; ok && i < nc; i++) ok = !tsr_is_poison(out[i] = rule_batch(c, node_result(c, loop, i), b.flag[i], size));
+    for (int i = 0; ok && i < nc; i++) ok = !tsr_is_poison(out[i] = rule_batch(c, node_result(c, loop, i), b.flag[i],
+            size));
 out:
     tsr_fn_free(c, cond), tsr_fn_free(c, body);
     arena_release(&mem);

@@ -1,9 +1,10 @@
 /* jvp.c: forward mode: the fn replayed on pairs (value, tangent).
  *
- * No op needs a rule of its own: the vjp of an op is linear in the cotangent, u -> J^T u, so transposing it gives t -> J t
- * (Radul et al., "You only linearize once", 2022, read backwards). For each node with a tangent the vjp rule is applied to placeholder
- * cotangents u, and the reverse sweep, started from what the rule gave with the tangents as cotangents, ends at the u's.
- * What the u's were never enters the result. Ops with bodies carry their tangents through the bodies (higher.c). */
+ * No op needs a rule of its own: the vjp of an op is linear in the cotangent, u -> J^T u, so transposing it gives t ->
+ * J t (Radul et al., "You only linearize once", 2022, read backwards). For each node with a tangent the vjp rule is
+ * applied to placeholder cotangents u, and the reverse sweep, started from what the rule gave with the tangents as
+ * cotangents, ends at the u's. What the u's were never enters the result. Ops with bodies carry their tangents through
+ * the bodies (higher.c). */
 #include "transform/transform.h"
 
 static tsr_node *placeholder(tsr_ctx *c, const tsr_type *t) {
@@ -67,7 +68,8 @@ static bool push_forward(tsr_ctx *c, struct arena *mem, tsr_node *n, const struc
 }
 
 /* The body of f on arguments and tangents (NULL: zero). */
-static bool jvp_replay(tsr_ctx *c, struct arena *mem, const tsr_fn *f, tsr_node **arg, tsr_node **tan, tsr_node **out, tsr_node **tout) {
+static bool jvp_replay(tsr_ctx *c, struct arena *mem, const tsr_fn *f, tsr_node **arg, tsr_node **tan, tsr_node **out,
+                       tsr_node **tout) {
     struct pair *at = arena_array(mem, f->node.n + 1, sizeof *at);
     if (!at) return false;
     for (size_t i = 0; i < f->node.n; i++) {
@@ -83,7 +85,8 @@ static bool jvp_replay(tsr_ctx *c, struct arena *mem, const tsr_fn *f, tsr_node 
 }
 
 /* A fn with a gradient of its own: its body for the values, its rule transposed for the tangents. */
-static bool jvp_of_own_rule(tsr_ctx *c, struct arena *mem, tsr_fn *f, tsr_node **arg, tsr_node **tan, tsr_node **out, tsr_node **tout) {
+static bool jvp_of_own_rule(tsr_ctx *c, struct arena *mem, tsr_fn *f, tsr_node **arg, tsr_node **tan, tsr_node **out,
+                            tsr_node **tout) {
     int np = (int)f->param.n, nr = (int)f->result.n, no = 0, nu = 0;
     tsr_node **in = arena_array(mem, (size_t)(4 * np + 3 * nr + 1), sizeof *in);
     if (!in) return false;
@@ -102,8 +105,10 @@ static bool jvp_of_own_rule(tsr_ctx *c, struct arena *mem, tsr_fn *f, tsr_node *
     return true;
 }
 
-static bool jvp_body(tsr_ctx *c, struct arena *mem, tsr_fn *f, tsr_node **arg, tsr_node **tan, tsr_node **out, tsr_node **tout) {
-    if (!(f->vjp ? jvp_of_own_rule(c, mem, f, arg, tan, out, tout) : jvp_replay(c, mem, f, arg, tan, out, tout))) return false;
+static bool jvp_body(tsr_ctx *c, struct arena *mem, tsr_fn *f, tsr_node **arg, tsr_node **tan, tsr_node **out,
+                     tsr_node **tout) {
+    if (!(f->vjp ? jvp_of_own_rule(c, mem, f, arg, tan, out, tout) : jvp_replay(c, mem, f, arg, tan, out, tout))) return
+        false;
     for (size_t i = 0; i < f->result.n; i++)
         if (tsr_is_poison(tout[i] = or_zeros(c, tout[i], f->result.v[i]->type))) return false;
     return true;
@@ -144,7 +149,8 @@ tsr_fn *tsr_jvp(tsr_ctx *c, tsr_fn *f) {
     int np = f->nparam, nr = f->nresult, all = (int)f->param.n, nall = (int)f->result.n, nt = 0;
     struct arena mem;
     arena_init(&mem, c);
-    tsr_node **arg = arena_array(&mem, (size_t)(2 * all + 2 * nall + np + 1), sizeof *arg), **out = arg + 2 * all, **tan = out + 2 * nall;
+    tsr_node **arg = arena_array(&mem, (size_t)(2 * all + 2 * nall + np + 1), sizeof *arg), **out = arg + 2 * all,
+        **tan = out + 2 * nall;
     bool *with = arena_array(&mem, (size_t)all + 1, sizeof *with);
     tsr_fn *j = NULL, *made = NULL;
     for (int i = 0; with && i < np; i++) with[i] = node_differentiable(f->param.v[i].node);

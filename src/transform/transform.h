@@ -1,8 +1,8 @@
 /* transform.h: what the files of this room share: results of nodes, closed fns derived from fns, the sweeps.
  *
- * A closed derived fn takes ALL parameters of the fn it comes from (explicit, captures, variables) as explicit ones and gives all
- * its results (explicit, then assigned variables), so it captures nothing and is kept with its origin for the next caller. It
- * contains the origin's body, never a call of the origin: so references make no cycle. */
+ * A closed derived fn takes ALL parameters of the fn it comes from (explicit, captures, variables) as explicit ones
+ * and gives all its results (explicit, then assigned variables), so it captures nothing and is kept with its origin
+ * for the next caller. It contains the origin's body, never a call of the origin: so references make no cycle. */
 #ifndef TRANSFORM_TRANSFORM_H
 #define TRANSFORM_TRANSFORM_H
 
@@ -34,7 +34,8 @@ tsr_fn *derived_get(const tsr_fn *f, const char *key);
 bool derived_put_take(tsr_ctx *c, tsr_fn *f, const char *key, tsr_fn *made); /* false: no memory, `made` is freed */
 void key_flags(struct str *s, int n, const bool *flag);                      /* appends 0s and 1s */
 
-/* (all params, a cotangent for each result) -> (cotangents of the params with want[i]). Borrowed: f keeps it. NULL: error. */
+/* (all params, a cotangent for each result) -> (cotangents of the params with want[i]). Borrowed: f keeps it. NULL:
+ * error. */
 tsr_fn *closed_vjp(tsr_ctx *c, tsr_fn *f, const bool *want);
 /* (all params, tangents of the params with with[i]) -> (all results, a tangent for each). */
 tsr_fn *closed_jvp(tsr_ctx *c, tsr_fn *f, const bool *with);
@@ -44,18 +45,24 @@ tsr_fn *closed_vmap(tsr_ctx *c, tsr_fn *f, const bool *batched, const tsr_extent
 bool batched_results(tsr_ctx *c, const tsr_fn *f, const bool *batched, bool *out);
 
 /* The body of f batched; flag[i] of out[i]: depends on the example, axis in front. */
-bool vmap_replay(tsr_ctx *c, const tsr_fn *f, tsr_node *const *arg, const bool *batched, const tsr_extent *size, tsr_node **out, bool *flag);
+bool vmap_replay(tsr_ctx *c, const tsr_fn *f, tsr_node *const *arg, const bool *batched, const tsr_extent *size,
+                 tsr_node **out, bool *flag);
 /* vjp rule of n by way of other nodes `result` that compute the same from the same sources. */
-bool vjp_by_rewriting(tsr_ctx *c, tsr_node *n, tsr_node *const *result, tsr_node *const *gout, const bool *want, tsr_node **gsrc);
+bool vjp_by_rewriting(tsr_ctx *c, tsr_node *n, tsr_node *const *result, tsr_node *const *gout, const bool *want,
+                      tsr_node **gsrc);
 
 /* ---- ops with bodies (higher.c, and one file each) ---- */
 bool higher_vjp(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const bool *want, tsr_node **gsrc);
-/* n: the op over the new sources (t[j]: tangent of source j, NULL zero); out: its results; tout: their tangents, NULL zero. */
+/* n: the op over the new sources (t[j]: tangent of source j, NULL zero); out: its results; tout: their tangents, NULL
+ * zero. */
 bool higher_jvp(tsr_ctx *c, tsr_node *n, tsr_node *const *src, tsr_node *const *t, tsr_node **out, tsr_node **tout);
-bool higher_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size, tsr_node **out);
+bool higher_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size,
+                 tsr_node **out);
 
-typedef bool higher_jvp_rule(tsr_ctx *c, tsr_node *n, tsr_node *const *src, tsr_node *const *t, tsr_node **out, tsr_node **tout);
-typedef bool higher_vmap_rule(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size, tsr_node **out);
+typedef bool higher_jvp_rule(tsr_ctx *c, tsr_node *n, tsr_node *const *src, tsr_node *const *t, tsr_node **out,
+                             tsr_node **tout);
+typedef bool higher_vmap_rule(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched,
+                              const tsr_extent *size, tsr_node **out);
 op_vjp call_vjp, cond_vjp, scan_vjp, while_vjp;
 higher_jvp_rule call_jvp, cond_jvp, scan_jvp, while_jvp;
 higher_vmap_rule call_vmap, cond_vmap, scan_vmap, while_vmap;

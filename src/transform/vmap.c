@@ -1,14 +1,15 @@
 /* vmap.c: batching: the fn replayed on values some of which have one more axis, in front.
  *
- * A node none of whose sources is batched is built as it was; otherwise the op's batching rule builds it with the batch axis in
- * front. Axes asked for elsewhere are moved to the front on entry and from it on exit. Ops with bodies batch their bodies
- * (higher.c), for which the fns made here are kept with the fn they batch. */
+ * A node none of whose sources is batched is built as it was; otherwise the op's batching rule builds it with the
+ * batch axis in front. Axes asked for elsewhere are moved to the front on entry and from it on exit. Ops with bodies
+ * batch their bodies (higher.c), for which the fns made here are kept with the fn they batch. */
 #include "transform/transform.h"
 
 /* One node of the fn: its results, and whether they have the batch axis. */
 struct lane { tsr_node **x; bool batched; };
 
-static bool batch_node(tsr_ctx *c, struct arena *mem, tsr_node *n, const struct lane *at, const tsr_extent *size, struct lane *out) {
+static bool batch_node(tsr_ctx *c, struct arena *mem, tsr_node *n, const struct lane *at, const tsr_extent *size,
+                       struct lane *out) {
     int nr = node_results(n);
     tsr_node **src = arena_array(mem, (size_t)(n->nsrc + nr + 1), sizeof *src), *made;
     bool *batched = arena_array(mem, (size_t)n->nsrc + 1, sizeof *batched);
@@ -30,7 +31,8 @@ static bool batch_node(tsr_ctx *c, struct arena *mem, tsr_node *n, const struct 
     return true;
 }
 
-bool vmap_replay(tsr_ctx *c, const tsr_fn *f, tsr_node *const *arg, const bool *batched, const tsr_extent *size, tsr_node **out, bool *flag) {
+bool vmap_replay(tsr_ctx *c, const tsr_fn *f, tsr_node *const *arg, const bool *batched, const tsr_extent *size,
+                 tsr_node **out, bool *flag) {
     struct arena mem;
     arena_init(&mem, c);
     struct lane *at = arena_array(&mem, f->node.n + 1, sizeof *at);
@@ -69,8 +71,8 @@ static const tsr_type *batched_type(tsr_ctx *c, const tsr_type *t, bool batched,
     return batched ? type_insert_axis(c, t, 0, size) : t;
 }
 
-/* The rule of a batched fn whose origin has a rule of its own: that rule batched; a parameter that all examples share gets
- * the sum over them. */
+/* The rule of a batched fn whose origin has a rule of its own: that rule batched; a parameter that all examples share
+ * gets the sum over them. */
 static tsr_fn *batched_rule(tsr_ctx *c, tsr_fn *f, const bool *batched, const tsr_extent *size) {
     int np = f->nparam, nr = f->nresult;
     struct arena mem;
@@ -84,7 +86,8 @@ static tsr_fn *batched_rule(tsr_ctx *c, tsr_fn *f, const bool *batched, const ts
     tsr_fn_inline(c, v, np + nr, arg, grad);
     for (int i = 0; i < np; i++) {
         const tsr_type *t = f->param.v[i].node->type;
-        if (!batched[i]) grad[i] = type_differentiable(t) ? tsr_prim_reduce(c, grad[i], TSR_REDUCE_SUM, 1, (int64_t[]){0}) : rule_zeros(c, t);
+        if (!batched[i]) grad[i] = type_differentiable(t) ? tsr_prim_reduce(c, grad[i], TSR_REDUCE_SUM, 1,
+                (int64_t[]){0}) : rule_zeros(c, t);
     }
     made = tsr_fn_end(c, np, grad);
 out:
@@ -143,22 +146,27 @@ static bool check_axes(tsr_ctx *c, const tsr_fn *f, const char *what, int n, con
     for (int i = 0; axis && i < n; i++) {
         const tsr_type *t = what[0] == 'i' ? f->param.v[i].node->type : f->result.v[i]->type;
         if (axis[i] < -1 || axis[i] > t->rank)
-            return err_set(c, TSR_EINVAL, "vmap of %s: %s_axis[%d] is %d, but %s has the axes 0..%d to put it at (-1: not batched)", f->name,
+            return err_set(c, TSR_EINVAL,
+                           "vmap of %s: %s_axis[%d] is %d, but %s has the axes 0..%d to put it at (-1: not batched)",
+                               f->name,
                            what, i, axis[i], type_text(c, t), t->rank), false;
     }
     return true;
 }
 
 /* A result where it was asked for. */
-static tsr_node *place_result(tsr_ctx *c, const tsr_fn *f, int i, tsr_node *x, bool batched, int axis, const tsr_extent *size) {
+static tsr_node *place_result(tsr_ctx *c, const tsr_fn *f, int i, tsr_node *x, bool batched, int axis,
+                              const tsr_extent *size) {
     if (axis >= 0) return move_axis(c, rule_batch(c, x, batched, size), 0, axis);
     if (!batched) return x;
-    err_set(c, TSR_EINVAL, "vmap of %s: result %d depends on the example, so it needs an out_axis of 0 or more, not -1", f->name, i);
+    err_set(c, TSR_EINVAL, "vmap of %s: result %d depends on the example, so it needs an out_axis of 0 or more, not -1",
+            f->name, i);
     return tsr_poison(c);
 }
 
 /* f over batched arguments (all of its parameters): by its body, or called whole when it has a gradient of its own. */
-static bool vmap_results(tsr_ctx *c, tsr_fn *f, tsr_node **arg, const bool *batched, const tsr_extent *size, tsr_node **out, bool *flag) {
+static bool vmap_results(tsr_ctx *c, tsr_fn *f, tsr_node **arg, const bool *batched, const tsr_extent *size,
+                         tsr_node **out, bool *flag) {
     if (!f->vjp) return vmap_replay(c, f, arg, batched, size, out, flag);
     tsr_fn *v = closed_vmap(c, f, batched, size);
     for (size_t i = 0; i < f->result.n; i++) out[i] = tsr_poison(c), flag[i] = true;
@@ -169,7 +177,9 @@ static bool vmap_results(tsr_ctx *c, tsr_fn *f, tsr_node **arg, const bool *batc
 static void assign_shared(tsr_ctx *c, const tsr_fn *f, tsr_node **value, const bool *batched) {
     for (size_t i = 0; i < f->assign.n; i++) {
         if (batched[i])
-            err_set(c, TSR_EINVAL, "vmap of %s: variable '%s' is assigned a value that differs between examples; return it as a result",
+            err_set(c, TSR_EINVAL,
+                    "vmap of %s: variable '%s' is assigned a value that differs between examples; return it as a "
+                    "result",
                     f->name, tsr_var_name(f->assign.v[i]));
         else
             tsr_var_assign(c, f->assign.v[i], value[i]);
@@ -181,7 +191,8 @@ tsr_fn *tsr_vmap(tsr_ctx *c, tsr_fn *f, const int *in_axis, const int *out_axis,
     tsr_node **arg = mem_array(c, np + nr + 1, sizeof *arg), **out = arg + np;
     bool *batched = mem_array(c, np + nr + 1, sizeof *batched), *flag = batched + np;
     tsr_fn *made = NULL;
-    if (!arg || !batched || !size || !check_axes(c, f, "in", f->nparam, in_axis) || !check_axes(c, f, "out", f->nresult, out_axis)) goto out;
+    if (!arg || !batched || !size || !check_axes(c, f, "in", f->nparam, in_axis) ||
+        !check_axes(c, f, "out", f->nresult, out_axis)) goto out;
     if (!begin_named(c, "vmap", f)) goto out;
     for (int i = 0; i < f->nparam; i++) {
         const tsr_type *t = f->param.v[i].node->type;
@@ -193,7 +204,8 @@ tsr_fn *tsr_vmap(tsr_ctx *c, tsr_fn *f, const int *in_axis, const int *out_axis,
         if (batched[i]) arg[i] = move_axis(c, arg[i], in_axis ? in_axis[i] : 0, 0);
     fn_implicit_args(c, f, arg + f->nparam);
     vmap_results(c, f, arg, batched, size, out, flag);
-    for (int i = 0; i < f->nresult; i++) out[i] = place_result(c, f, i, out[i], flag[i], out_axis ? out_axis[i] : 0, size);
+    for (int i = 0; i < f->nresult; i++) out[i] = place_result(c, f, i, out[i], flag[i], out_axis ? out_axis[i] : 0,
+                                                               size);
     assign_shared(c, f, out + f->nresult, flag + f->nresult);
     made = tsr_fn_end(c, f->nresult, out);
 out:

@@ -1,12 +1,13 @@
-/* test_composites.c: composites and user-facing builders against naive loops in double precision written here from their formulas
- * (PyTorch's and NumPy's conventions), their gradients against differences; narrow dtypes against the wide result; promotion;
- * corner cases; symbolic extents; what is refused; every allocation failing. */
+/* test_composites.c: composites and user-facing builders against naive loops in double precision written here from
+ * their formulas (PyTorch's and NumPy's conventions), their gradients against differences; narrow dtypes against the
+ * wide result; promotion; corner cases; symbolic extents; what is refused; every allocation failing. */
 #include <stdio.h>
 
 #include "graph/build.h"
 #include "transform/support.h"
 
-/* One case: inputs (a letter for the dtype, then extents), the graph, the loops. Integer inputs are drawn from [lo, hi]. */
+/* One case: inputs (a letter for the dtype, then extents), the graph, the loops. Integer inputs are drawn from [lo,
+ * hi]. */
 struct input { char kind; int rank; int64_t dim[5]; };
 typedef int builder(tsr_ctx *c, tsr_node **x, tsr_node **y); /* number of results */
 typedef void naive(const double *const *x, double **y);
@@ -123,9 +124,16 @@ LOOPS(n_ce_axes) {
         y[0][0] += nll(z, (int)x[1][i], 0);
     }
 }
-#define LOSS(name, graph, formula)                                                                         \
-    BUILD(g_##name, y[0] = graph)                                                                          \
-    LOOPS(n_##name) { y[0][0] = 0; for (int i = 0; i < 12; i++) { double a = x[0][i], b = x[1][i], d = a - b; (void)d; y[0][0] += (formula) / 12; } }
+#define LOSS(name, graph, formula)                                       \
+    BUILD(g_##name, y[0] = graph)                                        \
+    LOOPS(n_##name) {                                                    \
+        y[0][0] = 0;                                                     \
+        for (int i = 0; i < 12; i++) {                                   \
+            double a = x[0][i], b = x[1][i], d = a - b;                  \
+            (void)d;                                                     \
+            y[0][0] += (formula) / 12;                                   \
+        }                                                                \
+    }
 LOSS(mse, tsr_mse(c, x[0], x[1], TSR_LOSS_MEAN), d * d)
 LOSS(huber, tsr_huber(c, x[0], x[1], 0.7, TSR_LOSS_MEAN), fabs(d) <= 0.7 ? d * d / 2 : 0.7 * (fabs(d) - 0.35))
 LOSS(bce, tsr_bce_logits(c, x[0], x[1], TSR_LOSS_MEAN), -(b * log(sigmoid(a)) + (1 - b) * log(1 - sigmoid(a))))
@@ -154,7 +162,8 @@ static void attend(const double *const *x, double *y, double cap, bool causal, c
 }
 BUILD(g_attention, y[0] = tsr_attention(c, x[0], x[1], x[2], NULL))
 LOOPS(n_attention) { attend(x, y[0], 0, false, NULL); }
-BUILD(g_attention_causal, y[0] = tsr_attention(c, x[0], x[1], x[2], &(tsr_attention_opts){.causal = true, .softcap = 1.5}))
+BUILD(g_attention_causal, y[0] = tsr_attention(c, x[0], x[1], x[2],
+                                               &(tsr_attention_opts){.causal = true, .softcap = 1.5}))
 LOOPS(n_attention_causal) { attend(x, y[0], 1.5, true, NULL); }
 BUILD(g_attention_mask, y[0] = tsr_attention(c, x[0], x[1], x[2], &(tsr_attention_opts){.mask = x[3]}))
 LOOPS(n_attention_mask) { attend(x, y[0], 0, false, x[3]); }
@@ -189,7 +198,8 @@ LOOPS(n_linear) {
 /* (N, C, H, W) by (O, C/g, KH, KW) */
 struct conv { int n, c, h, w, o, kh, kw, sh, sw, ph, pw, dh, dw, g; };
 static void convolve(const double *x, const double *w, const double *b, double *y, struct conv p) {
-    int oh = (p.h + 2 * p.ph - p.dh * (p.kh - 1) - 1) / p.sh + 1, ow = (p.w + 2 * p.pw - p.dw * (p.kw - 1) - 1) / p.sw + 1;
+    int oh = (p.h + 2 * p.ph - p.dh * (p.kh - 1) - 1) / p.sh + 1, ow = (p.w + 2 * p.pw - p.dw * (p.kw - 1) - 1) / p.sw +
+        1;
     for (int i = 0; i < p.n * p.o * oh * ow; i++) {
         int n = i / (p.o * oh * ow), o = i / (oh * ow) % p.o, r = i / ow % oh, q = i % ow, per = p.c / p.g;
         y[i] = b ? b[o] : 0;
@@ -206,7 +216,8 @@ LOOPS(n_conv) { convolve(x[0], x[1], x[2], y[0], (struct conv){2, 4, 5, 6, 6, 3,
 BUILD(g_conv1, y[0] = tsr_conv(c, x[0], x[1], NULL, NULL, NULL, NULL, 0)) /* (1, 2, 7), (3, 2, 3) */
 LOOPS(n_conv1) { convolve(x[0], x[1], NULL, y[0], (struct conv){1, 2, 1, 7, 3, 1, 3, 1, 1, 0, 0, 1, 1, 1}); }
 
-/* Scatters every input over the output: the definition. (2, 4, 3) by (4, 3, 3), stride 2, padding 1, output padding 1, dilation 2, groups 2 */
+/* Scatters every input over the output: the definition. (2, 4, 3) by (4, 3, 3), stride 2, padding 1, output padding 1,
+ * dilation 2, groups 2 */
 BUILD(g_conv_t, y[0] = tsr_conv_transpose(c, x[0], x[1], x[2], I(2), I(1), I(1), I(2), 2))
 LOOPS(n_conv_t) {
     enum { L = (3 - 1) * 2 - 2 + 2 * (3 - 1) + 1 + 1 };
@@ -217,7 +228,8 @@ LOOPS(n_conv_t) {
                 for (int o = 0; o < 3; o++)
                     for (int k = 0; k < 3; k++) {
                         int at = t * 2 - 1 + k * 2;
-                        if (at >= 0 && at < L) y[0][(n * 6 + ch / 2 * 3 + o) * L + at] += x[0][(n * 4 + ch) * 3 + t] * x[1][(ch * 3 + o) * 3 + k];
+                        if (at >= 0 && at < L) y[0][(n * 6 + ch / 2 * 3 + o) * L + at] += x[0][(n * 4 + ch) * 3 + t]
+                            * x[1][(ch * 3 + o) * 3 + k];
                     }
 }
 
@@ -293,7 +305,8 @@ LOOPS(n_cubic_corners) { resize(x[0], y[0], 8, 2, true); }
 
 static double gate(const double *const *x, const double *in, const double *h, int w, int row, bool hidden, bool input) {
     double s = (input ? x[w + 2][row] : 0) + (hidden ? x[w + 3][row] : 0);
-    for (int k = 0; k < 2; k++) s += (input ? x[w][row * 2 + k] * in[k] : 0) + (hidden ? x[w + 1][row * 2 + k] * h[k] : 0);
+    for (int k = 0; k < 2; k++) s += (input ? x[w][row * 2 + k] * in[k] : 0) + (hidden ? x[w + 1][row * 2 + k] * h[k] :
+            0);
     return s;
 }
 static int g_lstm(tsr_ctx *c, tsr_node **x, tsr_node **y) {
@@ -311,7 +324,8 @@ LOOPS(n_lstm) {
                 cell[j] = sigmoid(g[1]) * cell[j] + sigmoid(g[0]) * tanh(g[2]);
                 next[j] = sigmoid(g[3]) * tanh(cell[j]);
             }
-            for (int j = 0; j < 2; j++) h[j] = y[0][(t * 2 + b) * 2 + j] = y[1][b * 2 + j] = next[j], y[2][b * 2 + j] = cell[j];
+            for (int j = 0; j < 2; j++) h[j] = y[0][(t * 2 + b) * 2 + j] = y[1][b * 2 + j] = next[j],
+                y[2][b * 2 + j] = cell[j];
         }
     }
 }
@@ -369,7 +383,9 @@ LOOPS(n_variance) {
         for (int i = y[0][r] = 0; i < 4; i++) y[0][r] += (x[0][r * 4 + i] - m) * (x[0][r * 4 + i] - m) / 3;
     }
 }
-BUILD(g_broadcast, y[0] = tsr_div(c, tsr_add(c, x[0], x[1]), tsr_add(c, tsr_square(c, x[2]), tsr_scalar_float(c, TSR_F32, 1)))) /* (3, 1), (4), () */
+/* (3, 1), (4), () */
+BUILD(g_broadcast, y[0] = tsr_div(c, tsr_add(c, x[0], x[1]),
+                                  tsr_add(c, tsr_square(c, x[2]), tsr_scalar_float(c, TSR_F32, 1))))
 LOOPS(n_broadcast) { for (int i = 0; i < 12; i++) y[0][i] = (x[0][i / 4] + x[1][i % 4]) / (x[2][0] * x[2][0] + 1); }
 BUILD(g_roll, y[0] = tsr_roll(c, tsr_flip(c, x[0], 1, (int[]){0}), -1, 1)) /* (3, 4) */
 LOOPS(n_roll) { for (int i = 0; i < 12; i++) y[0][i] = x[0][(2 - i / 4) * 4 + (i + 1) % 4]; }
@@ -382,15 +398,19 @@ LOOPS(n_scatter_add) {
     memcpy(y[0], x[0], 8 * sizeof(double));
     for (int i = 0; i < 10; i++) y[0][i / 5 * 4 + (int)x[1][i]] += x[2][i];
 }
-BUILD(g_stack, tsr_node *p[3]; tsr_split(c, x[0], 2, 1, p); p[2] = tsr_slice(c, x[0], 1, -1, -4, 1); p[2] = tsr_concat(c, 3, (tsr_node *[]){p[1], p[0], p[2]}, -1);
+BUILD(g_stack, tsr_node *p[3]; tsr_split(c, x[0], 2, 1, p); p[2] = tsr_slice(c, x[0], 1, -1, -4, 1);
+      p[2] = tsr_concat(c, 3, (tsr_node *[]){p[1], p[0], p[2]}, -1);
       y[0] = tsr_stack(c, 2, (tsr_node *[]){p[2], x[0]}, 0)) /* (3, 4) */
 LOOPS(n_stack) { for (int i = 0; i < 24; i++) y[0][i] = i < 12 ? x[0][i / 4 * 4 + (i + 2) % 4] : x[0][i - 12]; }
 BUILD(g_repeat, y[0] = tsr_flatten(c, tsr_repeat(c, tsr_select(c, x[0], 0, -1), 0, 3), 0, -1)) /* (3, 4) */
 LOOPS(n_repeat) { for (int i = 0; i < 12; i++) y[0][i] = x[0][8 + i / 3]; }
-BUILD(g_floordiv, y[0] = tsr_add(c, tsr_mul(c, tsr_floordiv(c, x[0], x[1]), x[1]), tsr_mod(c, x[0], x[1]))) /* integers -9..9, divisor odd */
+/* integers -9..9, divisor odd */
+BUILD(g_floordiv, y[0] = tsr_add(c, tsr_mul(c, tsr_floordiv(c, x[0], x[1]), x[1]), tsr_mod(c, x[0], x[1])))
 LOOPS(n_floordiv) { for (int i = 0; i < 12; i++) y[0][i] = x[0][i]; }
-BUILD(g_mod, tsr_node *d = tsr_add(c, tsr_mul(c, x[1], tsr_scalar_int(c, TSR_I32, 2)), tsr_scalar_int(c, TSR_I32, 1)); y[0] = tsr_mod(c, x[0], d))
-LOOPS(n_mod) { for (int i = 0; i < 12; i++) { double d = 2 * x[1][i] + 1; y[0][i] = x[0][i] - floor(x[0][i] / d) * d; } }
+BUILD(g_mod, tsr_node *d = tsr_add(c, tsr_mul(c, x[1], tsr_scalar_int(c, TSR_I32, 2)), tsr_scalar_int(c, TSR_I32, 1));
+      y[0] = tsr_mod(c, x[0], d))
+LOOPS(n_mod) { for (int i = 0; i < 12; i++) { double d = 2 * x[1][i] + 1; y[0][i] = x[0][i] - floor(x[0][i] / d) * d; }
+    }
 BUILD(g_clip, y[0] = tsr_clip(c, tsr_where(c, tsr_gt(c, x[0], x[1]), x[0], x[1]), -0.5, 1)) /* (3, 4) */
 LOOPS(n_clip) { for (int i = 0; i < 12; i++) y[0][i] = fmin(fmax(fmax(x[0][i], x[1][i]), -0.5), 1); }
 
@@ -405,16 +425,22 @@ static const struct row rows[] = {
     {"layer_norm bare", {{'f', 3, {3, 2, 4}}}, g_layer_norm_bare, n_layer_norm_bare, 0, 0},
     {"rms_norm", {X34, {'f', 1, {4}}}, g_rms_norm, n_rms_norm, 0, 0},
     {"group_norm", {{'f', 3, {2, 4, 3}}, {'f', 1, {4}}, {'f', 1, {4}}}, g_group_norm, n_group_norm, 0, 0},
-    {"batch_norm", {{'f', 3, {2, 3, 4}}, {'f', 1, {3}}, {'p', 1, {3}}, {'f', 1, {3}}, {'f', 1, {3}}}, g_batch_norm, n_batch_norm, 0, 0},
-    {"batch_norm_train", {{'f', 3, {2, 3, 4}}, {'f', 1, {3}}, {'f', 1, {3}}}, g_batch_norm_train, n_batch_norm_train, 0, 0},
+    {"batch_norm", {{'f', 3, {2, 3, 4}}, {'f', 1, {3}}, {'p', 1, {3}}, {'f', 1, {3}}, {'f', 1, {3}}}, g_batch_norm,
+        n_batch_norm, 0, 0},
+    {"batch_norm_train", {{'f', 3, {2, 3, 4}}, {'f', 1, {3}}, {'f', 1, {3}}}, g_batch_norm_train, n_batch_norm_train, 0,
+        0},
     {"cross_entropy", {{'f', 2, {4, 3}}, {'i', 1, {4}}}, g_ce, n_ce, 0, 2},
     {"cross_entropy smoothed", {{'f', 2, {4, 3}}, {'i', 1, {4}}}, g_ce_smooth, n_ce_smooth, 0, 2},
     {"cross_entropy ignoring", {{'f', 2, {4, 3}}, {'i', 1, {4}}}, g_ce_ignore, n_ce_ignore, 0, 2},
     {"cross_entropy axes", {{'f', 3, {2, 3, 2}}, {'i', 2, {2, 2}}}, g_ce_axes, n_ce_axes, 0, 2},
-    {"mse", {X34, X34}, g_mse, n_mse, 0, 0}, {"huber", {X34, X34}, g_huber, n_huber, 0, 0}, {"bce_logits", {X34, X34}, g_bce, n_bce, 0, 0},
-    {"attention", {{'f', 4, {AB, AH, AT, AD}}, {'f', 4, {AB, AG, AS, AD}}, {'f', 4, {AB, AG, AS, AE}}}, g_attention, n_attention, 0, 0},
-    {"attention causal", {{'f', 4, {AB, AH, AT, AD}}, {'f', 4, {AB, AG, AS, AD}}, {'f', 4, {AB, AG, AS, AE}}}, g_attention_causal, n_attention_causal, 0, 0},
-    {"attention masked", {{'f', 4, {AB, AH, AT, AD}}, {'f', 4, {AB, AG, AS, AD}}, {'f', 4, {AB, AG, AS, AE}}, {'f', 4, {AB, 1, AT, AS}}}, g_attention_mask, n_attention_mask, 0, 0},
+    {"mse", {X34, X34}, g_mse, n_mse, 0, 0}, {"huber", {X34, X34}, g_huber, n_huber, 0, 0},
+        {"bce_logits", {X34, X34}, g_bce, n_bce, 0, 0},
+    {"attention", {{'f', 4, {AB, AH, AT, AD}}, {'f', 4, {AB, AG, AS, AD}}, {'f', 4, {AB, AG, AS, AE}}}, g_attention,
+        n_attention, 0, 0},
+    {"attention causal", {{'f', 4, {AB, AH, AT, AD}}, {'f', 4, {AB, AG, AS, AD}}, {'f', 4, {AB, AG, AS, AE}}},
+        g_attention_causal, n_attention_causal, 0, 0},
+    {"attention masked", {{'f', 4, {AB, AH, AT, AD}}, {'f', 4, {AB, AG, AS, AD}}, {'f', 4, {AB, AG, AS, AE}},
+        {'f', 4, {AB, 1, AT, AS}}}, g_attention_mask, n_attention_mask, 0, 0},
     {"rope", {{'f', 4, {2, 2, 3, 4}}, {'i', 1, {3}}}, g_rope, n_rope, 0, 50},
     {"rope pairs", {{'f', 4, {2, 2, 3, 4}}, {'i', 1, {3}}}, g_rope_pairs, n_rope_pairs, 0, 50},
     {"embedding", {{'f', 2, {5, 3}}, {'i', 2, {2, 4}}}, g_embedding, n_embedding, 0, 4},
@@ -434,8 +460,10 @@ static const struct row rows[] = {
     {"interpolate linear down", {{'f', 3, {1, 2, 5}}}, g_linear_down, n_linear_down, 0, 0},
     {"interpolate cubic", {{'f', 3, {1, 2, 5}}}, g_cubic, n_cubic, 0, 0},
     {"interpolate cubic corners", {{'f', 3, {1, 2, 5}}}, g_cubic_corners, n_cubic_corners, 0, 0},
-    {"lstm", {{'f', 3, {3, 2, 2}}, {'f', 2, {2, 2}}, {'f', 2, {2, 2}}, {'f', 2, {8, 2}}, {'f', 2, {8, 2}}, {'f', 1, {8}}, {'f', 1, {8}}}, g_lstm, n_lstm, 0, 0},
-    {"gru", {{'f', 3, {3, 2, 2}}, {'f', 2, {2, 2}}, {'f', 2, {6, 2}}, {'f', 2, {6, 2}}, {'f', 1, {6}}, {'f', 1, {6}}}, g_gru, n_gru, 0, 0},
+    {"lstm", {{'f', 3, {3, 2, 2}}, {'f', 2, {2, 2}}, {'f', 2, {2, 2}}, {'f', 2, {8, 2}}, {'f', 2, {8, 2}},
+        {'f', 1, {8}}, {'f', 1, {8}}}, g_lstm, n_lstm, 0, 0},
+    {"gru", {{'f', 3, {3, 2, 2}}, {'f', 2, {2, 2}}, {'f', 2, {6, 2}}, {'f', 2, {6, 2}}, {'f', 1, {6}}, {'f', 1, {6}}},
+        g_gru, n_gru, 0, 0},
     {"matmul", {{'f', 4, {2, 1, 2, 3}}, {'f', 3, {4, 3, 2}}}, g_matmul, n_matmul, 0, 0},
     {"matmul of a row", {{'f', 1, {3}}, {'f', 3, {2, 3, 2}}}, g_matvec, n_matvec, 0, 0},
     {"einsum", {{'f', 3, {2, 3, 2}}, {'f', 3, {2, 2, 3}}, {'f', 1, {4}}}, g_einsum, n_einsum, 0, 0},
@@ -473,7 +501,8 @@ static void draw(const struct row *r, tsr_dtype t, struct arena *a, struct ref_t
         const struct input *p = &r->in[i];
         if (!CHECK(ref_new(a, p->kind == 'i' ? TSR_I32 : t, p->rank, p->dim, &in[i]))) return;
         for (int64_t k = 0; k < in[i].count; k++) {
-            struct ref_val e = {.re = p->kind == 'p' ? test_uniform(0.2, 2) : test_uniform(-2, 2), .i = test_int(r->lo, r->hi)};
+            struct ref_val e = {.re = p->kind == 'p' ? test_uniform(0.2, 2) : test_uniform(-2, 2),
+                .i = test_int(r->lo, r->hi)};
             ref_set(&in[i], k, e);
             e = ref_get(&in[i], k);
             v[i][k] = p->kind == 'i' ? (double)e.i : e.re;
@@ -482,7 +511,8 @@ static void draw(const struct row *r, tsr_dtype t, struct arena *a, struct ref_t
 }
 
 /* Results against the loops, within tol. */
-static bool compare(tsr_ctx *c, const struct row *r, tsr_fn *f, const struct ref_tensor *in, double v[IN_MAX][ELEMS], double tol, struct arena *a) {
+static bool compare(tsr_ctx *c, const struct row *r, tsr_fn *f, const struct ref_tensor *in, double v[IN_MAX][ELEMS],
+                    double tol, struct arena *a) {
     static double want[OUT_MAX][ELEMS];
     const double *x[IN_MAX];
     double *y[OUT_MAX];
@@ -495,7 +525,8 @@ static bool compare(tsr_ctx *c, const struct row *r, tsr_fn *f, const struct ref
         for (int64_t k = 0; k < out[i].count; k++) {
             struct ref_val e = ref_get(&out[i], k);
             double got = dtype_is_int(out[i].dtype) ? (double)e.i : e.re;
-            if (!CHECK_MSG(test_close(got, want[i][k], tol, tol), "%s: result %d[%lld] is %.17g, the loops give %.17g", r->name, i, (long long)k, got, want[i][k]))
+            if (!CHECK_MSG(test_close(got, want[i][k], tol, tol), "%s: result %d[%lld] is %.17g, the loops give %.17g",
+                           r->name, i, (long long)k, got, want[i][k]))
                 return false;
         }
     return true;
@@ -536,12 +567,14 @@ TEST(gradients) {
             arena_init(&a, c);
             tsr_fn *f = fn_of(c, &rows[k], TSR_F64), *g = f ? tsr_vjp(c, f) : NULL, *j = NULL, *gg = NULL;
             if (CHECK_MSG(f && g, "%s", tsr_error_message(c))) draw(&rows[k], TSR_F64, &a, in, v);
-            if (g && order == 1 && CHECK_MSG((j = tsr_jvp(c, f)) != NULL, "%s", tsr_error_message(c))) judge(c, f, g, j, in, 1e-6, &a);
+            if (g && order == 1 && CHECK_MSG((j = tsr_jvp(c, f)) != NULL, "%s", tsr_error_message(c))) judge(c, f, g, j,
+                    in, 1e-6, &a);
             if (g && order == 2 && CHECK_MSG((gg = tsr_vjp(c, g)) != NULL, "%s", tsr_error_message(c))) {
                 for (int i = f->nparam; i < g->nparam; i++) {
                     const tsr_type *t = g->param.v[i].node->type;
                     int64_t dim[TSR_MAX_RANK];
-                    if (CHECK(tsr_type_ints(t, dim) && ref_new(&a, t->dtype, t->rank, dim, &in[i]))) random_like(&a, &in[i], &in[i]);
+                    if (CHECK(tsr_type_ints(t, dim) && ref_new(&a, t->dtype, t->rank, dim, &in[i]))) random_like(&a,
+                            &in[i], &in[i]);
                 }
                 judge(c, g, gg, NULL, in, 1e-5, &a);
             }
@@ -622,7 +655,8 @@ TEST(corners) {
     /* all masked: zeros; a wholly ignored batch: 0 / 0 */
     const tsr_type *t = tsr_type_dims(c, TSR_F64, 4, I(1, 1, 1, 2)), *m = tsr_type_dims(c, TSR_BOOL, 4, I(1, 1, 1, 1));
     tsr_node *q = tsr_full(c, t, 1), *mask = tsr_full(c, m, 0);
-    CHECK_CLOSE(VALUE(0, tsr_flatten(c, tsr_attention(c, q, q, q, &(tsr_attention_opts){.mask = mask}), 0, -1)), 0, 0, 0);
+    CHECK_CLOSE(VALUE(0, tsr_flatten(c, tsr_attention(c, q, q, q, &(tsr_attention_opts){.mask = mask}), 0, -1)), 0, 0,
+                0);
     tsr_node *z = tsr_zeros(c, TSR_F64, 2, I(1, 3)), *label = tsr_const(c, tsr_type_dims(c, TSR_I64, 1, I(1)), I(2));
     CHECK_CLOSE(VALUE(0, tsr_cross_entropy(c, z, label, 0, 2, TSR_LOSS_MEAN)), NAN, 0, 0);
     CHECK_OK(c);
@@ -630,9 +664,12 @@ TEST(corners) {
 
 TEST(promotion) {
     static const struct { tsr_dtype a, b, want; } rows_of[] = {
-        {TSR_BOOL, TSR_I8, TSR_I8}, {TSR_I64, TSR_F16, TSR_F16}, {TSR_F16, TSR_BF16, TSR_F32}, {TSR_F32, TSR_F64, TSR_F64}, {TSR_F64, TSR_C64, TSR_C128},
-        {TSR_F32, TSR_C64, TSR_C64}, {TSR_U8, TSR_I8, TSR_I16}, {TSR_U8, TSR_I32, TSR_I32}, {TSR_U64, TSR_I8, TSR_I64}, {TSR_U8, TSR_U32, TSR_U32},
-        {TSR_F8E4M3, TSR_BF16, TSR_BF16}, {TSR_F8E4M3, TSR_F8E5M2, TSR_F16}, {TSR_I8, TSR_C64, TSR_C64}, {TSR_U32, TSR_I32, TSR_I64},
+        {TSR_BOOL, TSR_I8, TSR_I8}, {TSR_I64, TSR_F16, TSR_F16}, {TSR_F16, TSR_BF16, TSR_F32},
+            {TSR_F32, TSR_F64, TSR_F64}, {TSR_F64, TSR_C64, TSR_C128},
+        {TSR_F32, TSR_C64, TSR_C64}, {TSR_U8, TSR_I8, TSR_I16}, {TSR_U8, TSR_I32, TSR_I32}, {TSR_U64, TSR_I8, TSR_I64},
+            {TSR_U8, TSR_U32, TSR_U32},
+        {TSR_F8E4M3, TSR_BF16, TSR_BF16}, {TSR_F8E4M3, TSR_F8E5M2, TSR_F16}, {TSR_I8, TSR_C64, TSR_C64},
+            {TSR_U32, TSR_I32, TSR_I64},
     };
     tsr_ctx *c = test_ctx();
     for (size_t i = 0; i < sizeof rows_of / sizeof *rows_of; i++) {
@@ -640,7 +677,8 @@ TEST(promotion) {
         CHECK_STR(tsr_dtype_name(tsr_promote(rows_of[i].a, rows_of[i].b)), tsr_dtype_name(rows_of[i].want));
         CHECK_EQ(tsr_promote(rows_of[i].b, rows_of[i].a), rows_of[i].want);
     }
-    tsr_node *x = tsr_zeros(c, TSR_F16, 1, I(3)), *s = tsr_scalar_float(c, TSR_F32, 2), *i = tsr_zeros(c, TSR_I32, 1, I(3));
+    tsr_node *x = tsr_zeros(c, TSR_F16, 1, I(3)), *s = tsr_scalar_float(c, TSR_F32, 2),
+        *i = tsr_zeros(c, TSR_I32, 1, I(3));
     CHECK_EQ(tsr_node_dtype(tsr_mul(c, x, s)), TSR_F16); /* a rank-0 operand does not widen one with axes */
     CHECK_EQ(tsr_node_dtype(tsr_mul(c, i, s)), TSR_F32); /* unless its kind is higher */
     CHECK_OK(c);
@@ -653,9 +691,12 @@ TEST(random_numbers) {
     double moments[5];
     for (int k = 0; k < 5; k++) {
         tsr_fn_begin(c, "moment");
-        tsr_node *key = tsr_key_fold(c, tsr_key(c, 7), tsr_scalar_int(c, TSR_I64, 3)), *u = tsr_random_uniform(c, key, t, -1, 3), *z = tsr_random_normal(c, key, t);
-        tsr_node *kept = tsr_cast(c, tsr_ne(c, tsr_dropout(c, tsr_full(c, t, 2), key, 0.3), tsr_scalar_float(c, TSR_F32, 0)), TSR_F32);
-        tsr_node *what[5] = {tsr_mean(c, u, 0, NULL, false), tsr_mean(c, z, 0, NULL, false), tsr_variance(c, z, 0, NULL, false, 0),
+        tsr_node *key = tsr_key_fold(c, tsr_key(c, 7), tsr_scalar_int(c, TSR_I64, 3)),
+            *u = tsr_random_uniform(c, key, t, -1, 3), *z = tsr_random_normal(c, key, t);
+        tsr_node *kept = tsr_cast(c, tsr_ne(c, tsr_dropout(c, tsr_full(c, t, 2), key, 0.3),
+                                            tsr_scalar_float(c, TSR_F32, 0)), TSR_F32);
+        tsr_node *what[5] = {tsr_mean(c, u, 0, NULL, false), tsr_mean(c, z, 0, NULL, false),
+            tsr_variance(c, z, 0, NULL, false, 0),
                              tsr_mean(c, kept, 0, NULL, false), tsr_max(c, u, 0, NULL, false)};
         moments[k] = evaluate(c, tsr_fn_end(c, 1, &what[k]), 0);
     }
@@ -670,10 +711,12 @@ TEST(random_numbers) {
 /* One fn with a symbolic batch and length, run at several sizes. */
 TEST(symbolic_extents) {
     tsr_ctx *c = test_ctx();
-    const tsr_extent *b = tsr_extent_symbol(c, "B", 1, 64), *t = tsr_extent_symbol(c, "T", 1, 64), *h = tsr_extent_int(c, 2), *d = tsr_extent_int(c, 4);
+    const tsr_extent *b = tsr_extent_symbol(c, "B", 1, 64), *t = tsr_extent_symbol(c, "T", 1, 64),
+        *h = tsr_extent_int(c, 2), *d = tsr_extent_int(c, 4);
     tsr_fn_begin(c, "symbolic");
     tsr_node *x = tsr_param(c, tsr_type_tensor(c, TSR_F64, 4, (const tsr_extent *[]){b, h, t, d}), "x");
-    tsr_node *y = tsr_attention(c, x, x, x, &(tsr_attention_opts){.causal = true}), *w = tsr_full(c, tsr_type_dims(c, TSR_F64, 1, I(4)), 1);
+    tsr_node *y = tsr_attention(c, x, x, x, &(tsr_attention_opts){.causal = true}),
+        *w = tsr_full(c, tsr_type_dims(c, TSR_F64, 1, I(4)), 1);
     y = tsr_layer_norm(c, tsr_add(c, x, y), 1, w, NULL, 1e-5);
     y = tsr_reshape(c, tsr_roll(c, y, 1, 2), 3, I(-1, 2, 4));
     tsr_node *loss = tsr_mean(c, tsr_gelu(c, y, false), 0, NULL, false);
@@ -697,7 +740,8 @@ TEST(symbolic_extents) {
 
 TEST(what_is_refused) {
     tsr_ctx *c = test_ctx();
-    tsr_node *x = tsr_zeros(c, TSR_F32, 2, I(3, 4)), *y = tsr_zeros(c, TSR_F32, 2, I(5, 2)), *i = tsr_zeros(c, TSR_I32, 1, I(3));
+    tsr_node *x = tsr_zeros(c, TSR_F32, 2, I(3, 4)), *y = tsr_zeros(c, TSR_F32, 2, I(5, 2)),
+        *i = tsr_zeros(c, TSR_I32, 1, I(3));
 #define REFUSED(expr, says) (CHECK(tsr_is_poison(expr)), CHECK_ERROR(c, TSR_EINVAL, says))
     REFUSED(tsr_add(c, x, y), "does not broadcast");
     REFUSED(tsr_matmul(c, x, y), "last axis of the left");

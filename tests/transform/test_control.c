@@ -1,5 +1,5 @@
-/* test_control.c: the transformations of ops with bodies, and of each other: calls, branches, scans, whiles; captured values; custom
- * gradients, checkpoints, stop_gradient; Hessians; what is refused; every allocation failing. */
+/* test_control.c: the transformations of ops with bodies, and of each other: calls, branches, scans, whiles; captured
+ * values; custom gradients, checkpoints, stop_gradient; Hessians; what is refused; every allocation failing. */
 #include <stdio.h>
 
 #include "support.h"
@@ -13,12 +13,14 @@ static tsr_node *half(tsr_ctx *c, tsr_node *x) { return tsr_mul(c, x, tsr_num(c,
 /* sum_t tanh(w h + x_t) with w captured by the body. */
 static tsr_fn *recurrent(tsr_ctx *c) {
     tsr_fn_begin(c, "recurrent");
-    tsr_node *w = tsr_param(c, vec(c, 3), "w"), *h = tsr_param(c, vec(c, 3), "h"), *xs = tsr_param(c, f64(c, 2, (int64_t[]){4, 3}), "xs");
+    tsr_node *w = tsr_param(c, vec(c, 3), "w"), *h = tsr_param(c, vec(c, 3), "h"),
+        *xs = tsr_param(c, f64(c, 2, (int64_t[]){4, 3}), "xs");
     tsr_fn_begin(c, "step");
     tsr_node *carry = tsr_param(c, vec(c, 3), "carry"), *x = tsr_param(c, vec(c, 3), "x");
     tsr_node *next = tsr_tanh(c, tsr_add(c, tsr_mul(c, w, carry), x)), *r[2] = {next, tsr_mul(c, next, w)};
     tsr_fn *body = tsr_fn_end(c, 2, r);
-    tsr_node *scan = tsr_prim_scan(c, body, 1, &h, 1, &xs, tsr_extent_int(c, 4), false), *out[2] = {tsr_item(c, scan, 0), tsr_item(c, scan, 1)};
+    tsr_node *scan = tsr_prim_scan(c, body, 1, &h, 1, &xs, tsr_extent_int(c, 4), false),
+        *out[2] = {tsr_item(c, scan, 0), tsr_item(c, scan, 1)};
     tsr_fn_free(c, body);
     return tsr_fn_end(c, 2, out);
 }
@@ -28,9 +30,11 @@ static tsr_fn *reversed(tsr_ctx *c) {
     tsr_fn_begin(c, "reversed");
     tsr_node *w = tsr_param(c, vec(c, 3), "w"), *xs = tsr_param(c, f64(c, 2, (int64_t[]){5, 3}), "xs");
     tsr_fn_begin(c, "step");
-    tsr_node *n = tsr_param(c, tsr_type_dims(c, TSR_I32, 0, NULL), "n"), *carry = tsr_param(c, vec(c, 3), "carry"), *x = tsr_param(c, vec(c, 3), "x");
+    tsr_node *n = tsr_param(c, tsr_type_dims(c, TSR_I32, 0, NULL), "n"), *carry = tsr_param(c, vec(c, 3), "carry"),
+        *x = tsr_param(c, vec(c, 3), "x");
     tsr_node *scaled = tsr_mul(c, x, tsr_cast(c, n, TSR_F64));
-    tsr_node *r[3] = {tsr_add(c, n, tsr_scalar_int(c, TSR_I32, 1)), tsr_sin(c, tsr_add(c, tsr_mul(c, carry, w), scaled)), scaled};
+    tsr_node *r[3] = {tsr_add(c, n, tsr_scalar_int(c, TSR_I32, 1)),
+        tsr_sin(c, tsr_add(c, tsr_mul(c, carry, w), scaled)), scaled};
     tsr_fn *body = tsr_fn_end(c, 3, r);
     tsr_node *init[2] = {tsr_scalar_int(c, TSR_I32, 1), tsr_exp(c, w)};
     tsr_node *scan = tsr_prim_scan(c, body, 2, init, 1, &xs, tsr_extent_int(c, 5), true);
@@ -46,11 +50,13 @@ static tsr_fn *branching(tsr_ctx *c) {
     tsr_fn *branch[2];
     for (int k = 0; k < 2; k++) {
         tsr_fn_begin(c, k ? "then" : "else");
-        tsr_node *p = tsr_param(c, vec(c, 3), "p"), *r = k ? tsr_mul(c, p, tsr_exp(c, y)) : tsr_mul(c, tsr_sin(c, p), z);
+        tsr_node *p = tsr_param(c, vec(c, 3), "p"), *r = k ? tsr_mul(c, p, tsr_exp(c, y)) :
+            tsr_mul(c, tsr_sin(c, p), z);
         branch[k] = tsr_fn_end(c, 1, &r);
     }
     tsr_node *first = tsr_select(c, x, 0, 0), *arg = tsr_mul(c, x, x);
-    tsr_node *cond = tsr_prim_cond(c, tsr_gt(c, first, tsr_num(c, first, 0)), 2, branch, 1, &arg), *out = tsr_item(c, cond, 0);
+    tsr_node *cond = tsr_prim_cond(c, tsr_gt(c, first, tsr_num(c, first, 0)), 2, branch, 1, &arg),
+        *out = tsr_item(c, cond, 0);
     tsr_fn_free(c, branch[0]), tsr_fn_free(c, branch[1]);
     return tsr_fn_end(c, 1, &out);
 }
@@ -68,9 +74,11 @@ static tsr_fn *looping_by(tsr_ctx *c, int64_t trips) {
     tsr_fn_begin(c, "turn");
     i = tsr_param(c, i32, "i");
     tsr_node *v = tsr_param(c, vec(c, 3), "x");
-    tsr_node *r[2] = {tsr_add(c, i, tsr_scalar_int(c, TSR_I32, 1)), tsr_add(c, tsr_mul(c, tsr_sin(c, v), w), half(c, v))};
+    tsr_node *r[2] = {tsr_add(c, i, tsr_scalar_int(c, TSR_I32, 1)),
+        tsr_add(c, tsr_mul(c, tsr_sin(c, v), w), half(c, v))};
     tsr_fn *body = tsr_fn_end(c, 2, r);
-    tsr_node *init[2] = {tsr_scalar_int(c, TSR_I32, 0), x}, *loop = tsr_prim_while(c, cond, body, 2, init, trips), *out = tsr_item(c, loop, 1);
+    tsr_node *init[2] = {tsr_scalar_int(c, TSR_I32, 0), x}, *loop = tsr_prim_while(c, cond, body, 2, init, trips),
+        *out = tsr_item(c, loop, 1);
     tsr_fn_free(c, cond), tsr_fn_free(c, body);
     return tsr_fn_end(c, 1, &out);
 }
@@ -82,7 +90,8 @@ static tsr_fn *until_small(tsr_ctx *c) {
     tsr_fn_begin(c, "until_small");
     tsr_node *x = tsr_param(c, vec(c, 3), "x"), *w = tsr_param(c, vec(c, 3), "w");
     tsr_fn_begin(c, "more");
-    tsr_node *v = tsr_param(c, vec(c, 3), "x"), *norm = tsr_sum(c, tsr_square(c, v), 0, NULL, false), *p = tsr_gt(c, norm, tsr_num(c, norm, 0.3));
+    tsr_node *v = tsr_param(c, vec(c, 3), "x"), *norm = tsr_sum(c, tsr_square(c, v), 0, NULL, false),
+        *p = tsr_gt(c, norm, tsr_num(c, norm, 0.3));
     tsr_fn *cond = tsr_fn_end(c, 1, &p);
     tsr_fn_begin(c, "turn");
     v = tsr_param(c, vec(c, 3), "x");
@@ -96,7 +105,8 @@ static tsr_fn *until_small(tsr_ctx *c) {
 /* A fn that calls another twice, and softmax. */
 static tsr_fn *calling(tsr_ctx *c) {
     tsr_fn_begin(c, "inner");
-    tsr_node *a = tsr_param(c, vec(c, 3), "a"), *b = tsr_param(c, vec(c, 3), "b"), *r[2] = {tsr_mul(c, a, tsr_sin(c, b)), tsr_add(c, a, tsr_square(c, b))};
+    tsr_node *a = tsr_param(c, vec(c, 3), "a"), *b = tsr_param(c, vec(c, 3), "b"),
+        *r[2] = {tsr_mul(c, a, tsr_sin(c, b)), tsr_add(c, a, tsr_square(c, b))};
     tsr_fn *inner = tsr_fn_end(c, 2, r);
     tsr_fn_begin(c, "calling");
     tsr_node *x = tsr_param(c, vec(c, 3), "x"), *y = tsr_param(c, vec(c, 3), "y"), *in[2] = {x, y}, *out[2];
@@ -113,7 +123,8 @@ static tsr_fn *calling(tsr_ctx *c) {
 /* A checkpointed call inside a scan. */
 static tsr_fn *checkpointed(tsr_ctx *c) {
     tsr_fn_begin(c, "block");
-    tsr_node *h = tsr_param(c, vec(c, 3), "h"), *w = tsr_param(c, vec(c, 3), "w"), *r = tsr_tanh(c, tsr_mul(c, tsr_exp(c, h), w));
+    tsr_node *h = tsr_param(c, vec(c, 3), "h"), *w = tsr_param(c, vec(c, 3), "w"),
+        *r = tsr_tanh(c, tsr_mul(c, tsr_exp(c, h), w));
     tsr_fn *block = tsr_fn_end(c, 1, &r);
     tsr_fn_begin(c, "checkpointed");
     tsr_node *x = tsr_param(c, vec(c, 3), "x"), *ws = tsr_param(c, f64(c, 2, (int64_t[]){3, 3}), "ws");
@@ -130,7 +141,8 @@ static tsr_fn *checkpointed(tsr_ctx *c) {
 /* A scan inside a branch inside a scan. */
 static tsr_fn *nested(tsr_ctx *c) {
     tsr_fn_begin(c, "nested");
-    tsr_node *x = tsr_param(c, vec(c, 3), "x"), *w = tsr_param(c, vec(c, 3), "w"), *xs = tsr_param(c, f64(c, 2, (int64_t[]){2, 3}), "xs");
+    tsr_node *x = tsr_param(c, vec(c, 3), "x"), *w = tsr_param(c, vec(c, 3), "w"),
+        *xs = tsr_param(c, f64(c, 2, (int64_t[]){2, 3}), "xs");
     tsr_fn_begin(c, "outer");
     tsr_node *h = tsr_param(c, vec(c, 3), "h"), *u = tsr_param(c, vec(c, 3), "u");
     tsr_fn *branch[2], *body;
@@ -154,7 +166,8 @@ static tsr_fn *nested(tsr_ctx *c) {
 /* Perceptron with one hidden layer, sums of squares. */
 static tsr_fn *perceptron(tsr_ctx *c) {
     tsr_fn_begin(c, "perceptron");
-    tsr_node *x = tsr_param(c, f64(c, 2, (int64_t[]){4, 3}), "x"), *w = tsr_param(c, f64(c, 2, (int64_t[]){5, 3}), "w"), *b = tsr_param(c, vec(c, 5), "b");
+    tsr_node *x = tsr_param(c, f64(c, 2, (int64_t[]){4, 3}), "x"), *w = tsr_param(c, f64(c, 2, (int64_t[]){5, 3}), "w"),
+        *b = tsr_param(c, vec(c, 5), "b");
     tsr_node *v = tsr_param(c, f64(c, 2, (int64_t[]){2, 5}), "v"), *h = tsr_gelu(c, tsr_linear(c, x, w, b), false);
     tsr_node *loss = tsr_mean(c, tsr_square(c, tsr_linear(c, h, v, NULL)), 0, NULL, false);
     return tsr_fn_end(c, 1, &loss);
@@ -162,8 +175,10 @@ static tsr_fn *perceptron(tsr_ctx *c) {
 
 typedef tsr_fn *maker(tsr_ctx *c);
 static const struct { const char *name; maker *make; bool reverse; } cases[] = {
-    {"scan", recurrent, true}, {"reverse scan", reversed, true}, {"cond", branching, true}, {"bounded while", looping, true},
-    {"while", unbounded, false}, {"while of each", until_small, true}, {"call", calling, true}, {"checkpoint", checkpointed, true},
+    {"scan", recurrent, true}, {"reverse scan", reversed, true}, {"cond", branching, true},
+        {"bounded while", looping, true},
+    {"while", unbounded, false}, {"while of each", until_small, true}, {"call", calling, true},
+        {"checkpoint", checkpointed, true},
     {"nested", nested, true}, {"perceptron", perceptron, true},
 };
 enum { CASES = sizeof cases / sizeof *cases };
@@ -239,7 +254,8 @@ static void judge_lanes(tsr_ctx *c, tsr_fn *f, int flags, const tsr_extent *size
         memcpy(dim + 1, lane[0][i].dim, sizeof *dim * (size_t)lane[0][i].rank);
         arg[i] = lane[0][i];
         if (in[i] == 0 && CHECK(ref_new(a, lane[0][i].dtype, lane[0][i].rank + 1, dim, &arg[i])))
-            for (int l = 0; l < LANES; l++) memcpy(arg[i].p + (size_t)l * ref_bytes(&lane[l][i]), lane[l][i].p, ref_bytes(&lane[l][i]));
+            for (int l = 0; l < LANES; l++) memcpy(arg[i].p + (size_t)l * ref_bytes(&lane[l][i]), lane[l][i].p,
+                                                   ref_bytes(&lane[l][i]));
         for (int l = 0; l < LANES && in[i] < 0; l++) lane[l][i] = lane[0][i];
     }
     for (int i = 0; i < f->nresult; i++) out[i] = 0;
@@ -253,7 +269,8 @@ static void judge_lanes(tsr_ctx *c, tsr_fn *f, int flags, const tsr_extent *size
                 size_t each = (size_t)want[i].count;
                 CHECK_EQ(got[i].count, (int64_t)each * LANES);
                 for (size_t e = 0; e < each; e++)
-                    if (!CHECK_CLOSE(ref_get(&got[i], (int64_t)((size_t)l * each + e)).re, ref_get(&want[i], (int64_t)e).re, 1e-11, 1e-12)) break;
+                    if (!CHECK_CLOSE(ref_get(&got[i], (int64_t)((size_t)l * each + e)).re,
+                                     ref_get(&want[i], (int64_t)e).re, 1e-11, 1e-12)) break;
             }
         }
     tsr_fn_free(c, v);
@@ -267,7 +284,8 @@ TEST(vmap_of_control_flow) {
                 struct arena a;
                 tsr_fn *f = cases[k].make(c);
                 if (f && (flags >= 1 << f->nparam || (what && !cases[k].reverse))) { tsr_fn_free(c, f); continue; }
-                test_case("%s, batched %d, %s", cases[k].name, flags, what == 0 ? "value" : what == 1 ? "gradient" : "symbolic");
+                test_case("%s, batched %d, %s", cases[k].name, flags, what == 0 ? "value" : what == 1 ? "gradient" :
+                          "symbolic");
                 arena_init(&a, c);
                 if (what == 1 && CHECK(f != NULL)) {
                     tsr_fn *v = tsr_vjp(c, f);
@@ -275,7 +293,8 @@ TEST(vmap_of_control_flow) {
                     f = v;
                 }
                 if (CHECK_MSG(f != NULL, "%s", tsr_error_message(c)))
-                    judge_lanes(c, f, flags, what == 2 ? tsr_extent_symbol(c, "B", 0, 1000) : tsr_extent_int(c, LANES), &a);
+                    judge_lanes(c, f, flags, what == 2 ? tsr_extent_symbol(c, "B", 0, 1000) : tsr_extent_int(c, LANES),
+                                &a);
                 tsr_fn_free(c, f);
                 arena_release(&a);
                 CHECK_OK(c);
@@ -299,7 +318,8 @@ TEST(transformations_compose) {
             judge(c, m, v, j, x, 1e-6, &a);
         }
         CHECK_MSG(j != NULL, "%s", tsr_error_message(c));
-        if (m && CHECK((mm = tsr_vmap(c, m, NULL, NULL, tsr_extent_int(c, 3))) != NULL)) judge_lanes(c, m, 1, tsr_extent_int(c, LANES), &a);
+        if (m && CHECK((mm = tsr_vmap(c, m, NULL, NULL, tsr_extent_int(c, 3))) != NULL)) judge_lanes(c, m, 1,
+                tsr_extent_int(c, LANES), &a);
         tsr_fn_free(c, f), tsr_fn_free(c, m), tsr_fn_free(c, v), tsr_fn_free(c, j), tsr_fn_free(c, mm);
         arena_release(&a);
         CHECK_OK(c);
@@ -343,7 +363,8 @@ TEST(hessian_of_rosenbrock) {
     arena_release(&a);
 }
 
-/* A rule of one's own is used (it gives three times what is right), under vmap and forward mode too; inlining ignores it. */
+/* A rule of one's own is used (it gives three times what is right), under vmap and forward mode too; inlining ignores
+ * it. */
 TEST(custom_gradient) {
     tsr_ctx *c = test_ctx();
     struct arena a;
@@ -366,9 +387,11 @@ TEST(custom_gradient) {
         x = tsr_param(c, vec(c, 3), "x");
         tsr_fn_call(c, f, 1, &x, &y);
         y = tsr_mul(c, y, tsr_num(c, y, 10));
-        tsr_fn *outer = tsr_fn_end(c, 1, &y), *m = k == 2 ? tsr_vmap(c, outer, NULL, NULL, tsr_extent_int(c, 2)) : tsr_fn_keep(outer);
+        tsr_fn *outer = tsr_fn_end(c, 1, &y), *m = k == 2 ? tsr_vmap(c, outer, NULL, NULL, tsr_extent_int(c, 2)) :
+            tsr_fn_keep(outer);
         tsr_fn *t = m ? (k == 1 ? tsr_jvp : tsr_vjp)(c, m) : NULL;
-        struct ref_tensor in[2] = {of(&a, k == 2 ? 2 : 1, dim + (k != 2), v), of(&a, k == 2 ? 2 : 1, dim + (k != 2), one)}, out[2];
+        struct ref_tensor in[2] = {of(&a, k == 2 ? 2 : 1, dim + (k != 2), v),
+            of(&a, k == 2 ? 2 : 1, dim + (k != 2), one)}, out[2];
         if (CHECK_MSG(t != NULL, "%s", tsr_error_message(c)) && run_fn(c, t, in, &a, out))
             for (int i = 0; i < (k == 2 ? 6 : 3); i++) CHECK_CLOSE(value_at(&out[k == 1], i), 60 * v[i], 1e-14, 0);
         tsr_fn_free(c, outer), tsr_fn_free(c, m), tsr_fn_free(c, t);
@@ -384,13 +407,16 @@ TEST(gradients_over_nodes) {
     struct arena a;
     arena_init(&a, c);
     tsr_fn_begin(c, "nodes");
-    tsr_node *x = tsr_param(c, vec(c, 3), "x"), *y = tsr_param(c, vec(c, 3), "y"), *unused = tsr_param(c, vec(c, 3), "unused");
+    tsr_node *x = tsr_param(c, vec(c, 3), "x"), *y = tsr_param(c, vec(c, 3), "y"),
+        *unused = tsr_param(c, vec(c, 3), "unused");
     tsr_node *wide = tsr_mul(c, tsr_stop_gradient(c, tsr_mul(c, x, y)), tsr_cast(c, tsr_cast(c, x, TSR_F32), TSR_F64));
-    tsr_node *mid = tsr_add(c, wide, wide), *loss = tsr_sum(c, tsr_mul(c, mid, y), 0, NULL, false), *wrt[4] = {x, y, unused, mid}, *grad[4];
+    tsr_node *mid = tsr_add(c, wide, wide), *loss = tsr_sum(c, tsr_mul(c, mid, y), 0, NULL, false),
+        *wrt[4] = {x, y, unused, mid}, *grad[4];
     CHECK_EQ(tsr_grad(c, loss, 4, wrt, grad), TSR_OK);
     tsr_fn *f = tsr_fn_end(c, 4, grad);
     double v[3] = {1, 2, 3}, w[3] = {0.5, -1, 4};
-    struct ref_tensor in[3] = {of(&a, 1, (int64_t[]){3}, v), of(&a, 1, (int64_t[]){3}, w), of(&a, 1, (int64_t[]){3}, v)}, out[4];
+    struct ref_tensor in[3] = {of(&a, 1, (int64_t[]){3}, v), of(&a, 1, (int64_t[]){3}, w),
+        of(&a, 1, (int64_t[]){3}, v)}, out[4];
     if (CHECK_MSG(f != NULL, "%s", tsr_error_message(c)) && run_fn(c, f, in, &a, out))
         for (int i = 0; i < 3; i++) {
             CHECK_CLOSE(value_at(&out[0], i), 2 * v[i] * w[i] * w[i], 1e-14, 0);
@@ -456,7 +482,8 @@ static bool transform_all(tsr_ctx *c, void *arg) {
     const int *k = arg;
     int in[MOST] = {0};
     tsr_fn *f = cases[*k].make(c), *v = NULL, *j = NULL, *m = NULL;
-    bool ok = f && (!cases[*k].reverse || (v = tsr_vjp(c, f))) && (j = tsr_jvp(c, f)) && (m = tsr_vmap(c, v ? v : f, in, NULL, tsr_extent_int(c, 2)));
+    bool ok = f && (!cases[*k].reverse || (v = tsr_vjp(c, f))) && (j = tsr_jvp(c, f)) &&
+        (m = tsr_vmap(c, v ? v : f, in, NULL, tsr_extent_int(c, 2)));
     tsr_fn_free(c, f), tsr_fn_free(c, v), tsr_fn_free(c, j), tsr_fn_free(c, m);
     while (fn_open_now(c)) tsr_fn_abort(c);
     return ok;

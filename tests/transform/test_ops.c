@@ -1,5 +1,5 @@
-/* test_ops.c: every op of the list under the transformations: gradient against differences, gradient of the gradient for smooth ops,
- * forward mode against reverse mode, vmap against a loop over examples. */
+/* test_ops.c: every op of the list under the transformations: gradient against differences, gradient of the gradient
+ * for smooth ops, forward mode against reverse mode, vmap against a loop over examples. */
 #include <stdio.h>
 
 #include "support.h"
@@ -8,9 +8,11 @@ enum { ROUNDS = 12 };
 
 static int second, vmaps; /* instances of second gradients, of vmaps */
 
-static bool sampled(const struct op_def *d, tsr_dtype t) { return d && d->sample != sample_elsewhere && op_admits(d->domain, t); }
+static bool sampled(const struct op_def *d, tsr_dtype t) { return d && d->sample != sample_elsewhere &&
+    op_admits(d->domain, t); }
 
-static tsr_fn *sample_of(tsr_ctx *c, const struct op_def *d, tsr_dtype t, struct sample *s, struct arena *a, struct ref_tensor *in) {
+static tsr_fn *sample_of(tsr_ctx *c, const struct op_def *d, tsr_dtype t, struct sample *s, struct arena *a,
+                         struct ref_tensor *in) {
     sample_init(s, t, test_rng(), 0);
     tsr_fn *f = d->sample(c, s);
     if (!f) return NULL;
@@ -46,7 +48,8 @@ static bool second_order(tsr_ctx *c, tsr_fn *v, const struct ref_tensor *x, int 
         }
     }
     tsr_fn *vv = tsr_vjp(c, v);
-    bool ok = CHECK_MSG(vv != NULL, "gradient of the gradient: %s", tsr_error_message(c)) && judge(c, v, vv, NULL, in, 2e-6, a);
+    bool ok = CHECK_MSG(vv != NULL, "gradient of the gradient: %s", tsr_error_message(c)) &&
+        judge(c, v, vv, NULL, in, 2e-6, a);
     if (ok) CHECK_EQ(tsr_verify(c, vv), TSR_OK);
     tsr_fn_free(c, vv);
     return ok;
@@ -91,7 +94,8 @@ TEST(gradients_of_every_op) {
             for (int n = 0; n < ROUNDS && one_gradient(c, d, dtypes[k]); n++) continue;
             CHECK_OK(c);
         }
-    printf("gradients and forward modes against differences: %d (%d more on a kink), %d of them gradients of gradients\n", judged, kinks, second);
+    printf("gradients and forward modes against differences: %d (%d more on a kink), %d of them gradients of "
+           "gradients\n", judged, kinks, second);
 }
 
 /* ---- vmap ---- */
@@ -120,13 +124,15 @@ static bool same_as(const struct ref_tensor *got, const struct ref_tensor *want,
     if (got->count != want->count || got->dtype != want->dtype) return false;
     for (int64_t i = 0; i < want->count; i++) {
         struct ref_val g = ref_get(got, i), w = ref_get(want, i);
-        if (!inexact(want->dtype) ? g.i != w.i || g.u != w.u : !test_close(g.re, w.re, tol, tol) || !test_close(g.im, w.im, tol, tol)) return false;
+        if (!inexact(want->dtype) ? g.i != w.i || g.u != w.u : !test_close(g.re, w.re, tol, tol) ||
+            !test_close(g.im, w.im, tol, tol)) return false;
     }
     return true;
 }
 
 /* The batched fn against f on each example. */
-static bool compare_lanes(tsr_ctx *c, tsr_fn *f, tsr_fn *v, struct ref_tensor x[LANES][MOST], const int *in, const int *out, double tol, struct arena *a) {
+static bool compare_lanes(tsr_ctx *c, tsr_fn *f, tsr_fn *v, struct ref_tensor x[LANES][MOST], const int *in,
+                          const int *out, double tol, struct arena *a) {
     struct ref_tensor y[LANES][MOST], arg[MOST], got[MOST], want;
     for (size_t i = 0; i < f->param.n; i++) {
         const struct ref_tensor *lane[LANES];
@@ -141,7 +147,8 @@ static bool compare_lanes(tsr_ctx *c, tsr_fn *f, tsr_fn *v, struct ref_tensor x[
         const struct ref_tensor *lane[LANES];
         for (int l = 0; l < LANES; l++) lane[l] = &y[l][i];
         if (!stack(a, lane, out[i], &want)) return false;
-        if (!CHECK_MSG(same_as(&got[i], &want, tol), "%s: result %zu differs from the loop's", f->name, i)) return false;
+        if (!CHECK_MSG(same_as(&got[i], &want, tol), "%s: result %zu differs from the loop's", f->name, i)) return
+            false;
     }
     return true;
 }
@@ -169,7 +176,8 @@ static bool one_vmap(tsr_ctx *c, const struct op_def *d, tsr_dtype t) {
         ok = false;
     } else if (ok && (ok = CHECK_MSG(v != NULL, "%s: %s", d->name, tsr_error_message(c)))) {
         CHECK_EQ(tsr_verify(c, v), TSR_OK);
-        ok = compare_lanes(c, f, v, x, in, out, s.rtol > 1e-6 ? s.rtol : 1e-6 * (t == TSR_F64 || t == TSR_C128 ? 1e-6 : 1), &a);
+        ok = compare_lanes(c, f, v, x, in, out, s.rtol > 1e-6 ? s.rtol :
+                           1e-6 * (t == TSR_F64 || t == TSR_C128 ? 1e-6 : 1), &a);
         vmaps++;
     }
     if (!ok && err_any(c)) tsr_error_clear(c);
