@@ -96,7 +96,8 @@ TEST(sort_matches_selection) {
                     if (best < 0) { best = j; continue; }
                     int o = order_of(x[base + j * inner], x[base + best * inner]);
                     if (!o && keys == 2)
-                        o = (y[base + j * inner] > y[base + best * inner]) - (y[base + j * inner] < y[base + best * inner]);
+                        o = (y[base + j * inner] > y[base + best * inner]) -
+                            (y[base + j * inner] < y[base + best * inner]);
                     if (descending ? o > 0 : o < 0) best = j;
                 }
                 used[best] = true;

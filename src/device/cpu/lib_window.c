@@ -68,6 +68,7 @@ SLAB(uint64_t, uint64_t)
 SLAB(uint32_t, uint32_t)
 SLAB(uint16_t, uint32_t)
 SLAB(uint8_t, uint32_t)
+SLAB(bool, int) /* adding is or */
 
 static void (*const slab_of[TSR_DTYPE_COUNT])(const struct pool_job *, const void *, const void *, void *) = {
     [TSR_F64] = slab_double, [TSR_F32] = slab_float, [TSR_F16] = slab_float, [TSR_BF16] = slab_float,
@@ -75,6 +76,7 @@ static void (*const slab_of[TSR_DTYPE_COUNT])(const struct pool_job *, const voi
     [TSR_F8E5M2] = slab_float, [TSR_I64] = slab_int64_t, [TSR_I32] = slab_int32_t, [TSR_I16] = slab_int16_t,
     [TSR_I8] = slab_int8_t,
     [TSR_U64] = slab_uint64_t, [TSR_U32] = slab_uint32_t, [TSR_U16] = slab_uint16_t, [TSR_U8] = slab_uint8_t,
+    [TSR_BOOL] = slab_bool,
 };
 
 static void slab_narrow(struct pool_job *j, const void *x, const void *src, void *y) {
