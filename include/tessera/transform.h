@@ -10,7 +10,7 @@
  *
  * Captured values and variables of a fn are arguments like the others: gradients flow out to them
  * (tsr_grad with respect to a value that a scan's body captured is right), and the transformed fn
- * captures and assigns what the given one did. */
+ * captures and assigns what the given one did (tsr_vjp, which gives no values, assigns nothing). */
 #ifndef TESSERA_TRANSFORM_H
 #define TESSERA_TRANSFORM_H
 
