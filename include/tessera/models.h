@@ -6,6 +6,7 @@
 #define TESSERA_MODELS_H
 
 #include "tessera/graph.h"
+#include "tessera/nn.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -24,6 +25,11 @@ int tsr_gpt_param(const tsr_gpt *m, int i, char name[64], int64_t dim[2]);
 tsr_node *tsr_gpt_logits(tsr_ctx *c, const tsr_gpt *m, tsr_node *const *param, tsr_node *token);
 /* Mean cross entropy of predicting target (B, T) i32 from token. -> scalar */
 tsr_node *tsr_gpt_loss(tsr_ctx *c, const tsr_gpt *m, tsr_node *const *param, tsr_node *token, tsr_node *target);
+
+/* ---- a small convolutional classifier ------------------------------------------------------------------------------
+ * (B, 1, height, width) -> logits (B, classes): two 3x3 convolutions of 16 and 32 channels, relu and 2x2 max pooling after
+ * each, and a linear layer. Modules conv1, conv2, fc. */
+tsr_nn *tsr_convnet(tsr_ctx *c, int64_t height, int64_t width, int64_t classes);
 
 #ifdef __cplusplus
 }
