@@ -1,7 +1,7 @@
 /* models.h: the model zoo as functions of their parameters: no state, no file format.
  *
- * A model lists its parameters (names and shapes of the published checkpoints) and builds its graph from nodes for them:
- * variables that were read, parameters of a fn, or literals. */
+ * A model lists its parameters (names and shapes of the published checkpoints) and builds its graph from nodes for
+ * them: variables that were read, parameters of a fn, or literals. */
 #ifndef TESSERA_MODELS_H
 #define TESSERA_MODELS_H
 
@@ -13,8 +13,9 @@ extern "C" {
 #endif
 
 /* ---- GPT-2 (Radford et al., "Language models are unsupervised multitask learners", 2019) ----------------------------
- * Pre-norm transformer decoder, learned positions, tanh-form gelu, output tied to the token embedding. Parameter names are
- * those of the published checkpoint ("wte.weight", "h.0.attn.c_attn.weight", ...); matrices are (inputs, outputs). */
+ * Pre-norm transformer decoder, learned positions, tanh-form gelu, output tied to the token embedding. Parameter names
+ * are those of the published checkpoint ("wte.weight", "h.0.attn.c_attn.weight", ...); matrices are (inputs, outputs).
+ * */
 typedef struct tsr_gpt {
     int64_t vocab, context, layers, heads, width; /* gpt2: 50257, 1024, 12, 12, 768 */
 } tsr_gpt;
@@ -27,8 +28,8 @@ tsr_node *tsr_gpt_logits(tsr_ctx *c, const tsr_gpt *m, tsr_node *const *param, t
 tsr_node *tsr_gpt_loss(tsr_ctx *c, const tsr_gpt *m, tsr_node *const *param, tsr_node *token, tsr_node *target);
 
 /* ---- a small convolutional classifier ------------------------------------------------------------------------------
- * (B, 1, height, width) -> logits (B, classes): two 3x3 convolutions of 16 and 32 channels, relu and 2x2 max pooling after
- * each, and a linear layer. Modules conv1, conv2, fc. */
+ * (B, 1, height, width) -> logits (B, classes): two 3x3 convolutions of 16 and 32 channels, relu and 2x2 max pooling
+ * after each, and a linear layer. Modules conv1, conv2, fc. */
 tsr_nn *tsr_convnet(tsr_ctx *c, int64_t height, int64_t width, int64_t classes);
 
 #ifdef __cplusplus

@@ -29,7 +29,7 @@ typedef struct tsr_nn_mode {
 tsr_node *tsr_nn_forward(tsr_nn *m, tsr_node *x, tsr_nn_mode *mode);
 void tsr_nn_free(tsr_nn *m); /* and its children; NULL is accepted */
 
-/* ---- layers ------------------------------------------------------------------------------------------------------ */
+/* ---- layers ----------------------------------------------------------------------------------------------------- */
 /* (..., in) -> (..., out). weight (out, in), bias (out). */
 tsr_nn *tsr_nn_linear(tsr_ctx *c, int64_t in, int64_t out, bool bias);
 /* (N, in, spatial...) -> (N, out, spatial...). weight (out, in/groups, kernel...), bias (out). Zero kernel is 1, stride
@@ -60,7 +60,7 @@ tsr_nn *tsr_nn_flatten(tsr_ctx *c); /* (N, ...) -> (N, product) */
  * in_proj_bias, out_proj.weight, out_proj.bias. */
 tsr_nn *tsr_nn_attention(tsr_ctx *c, int64_t width, int64_t heads, bool causal, double dropout);
 
-/* ---- composites --------------------------------------------------------------------------------------------------- */
+/* ---- composites ------------------------------------------------------------------------------------------------- */
 /* One after the other; children are called "0", "1", ... */
 tsr_nn *tsr_nn_sequential(tsr_ctx *c, int n, tsr_nn *const *child);
 /* x + child(x); the child's parameters keep their names. */
@@ -70,7 +70,7 @@ tsr_nn *tsr_nn_mlp(tsr_ctx *c, int64_t width, int64_t hidden);
 /* Pre-norm transformer block: x + attn(norm1(x)), then x + mlp(norm2(x)). Children norm1, attn, norm2, mlp. */
 tsr_nn *tsr_nn_block(tsr_ctx *c, int64_t width, int64_t heads, int64_t hidden, bool causal, double dropout);
 
-/* ---- modules of one's own ----------------------------------------------------------------------------------------- */
+/* ---- modules of one's own --------------------------------------------------------------------------------------- */
 /* How a parameter begins. uniform: in [-value, value); normal: standard deviation value; constant: value. */
 typedef struct tsr_init {
     enum { TSR_INIT_CONSTANT, TSR_INIT_UNIFORM, TSR_INIT_NORMAL } kind;
@@ -91,7 +91,7 @@ bool tsr_nn_add_buffer(tsr_nn *m, const char *name, int rank, const int64_t *dim
 tsr_nn *tsr_nn_child(const tsr_nn *m, int i);                  /* in the order they were added; NULL past the end */
 tsr_node *tsr_nn_read(tsr_nn *m, int i);                       /* the module's own i-th parameter or buffer */
 
-/* ---- parameters of the whole tree --------------------------------------------------------------------------------- */
+/* ---- parameters of the whole tree ------------------------------------------------------------------------------- */
 enum { TSR_NN_NAME_MAX = 200 };
 typedef struct tsr_nn_param {
     char name[TSR_NN_NAME_MAX]; /* the path */

@@ -15,7 +15,8 @@ extern "C" {
 /* Learning rate at step t = 0, 1, ... of `total`, with peak rate lr. During the first `warmup` steps of constant and
  * cosine it grows linearly: lr (t + 1) / warmup.
  *   constant   lr
- *   cosine     from lr to floor * lr over the steps after warm-up (Loshchilov and Hutter, 2017), floor * lr after the end
+ *   cosine     from lr to floor * lr over the steps after warm-up (Loshchilov and Hutter, 2017), floor * lr after
+ *              the end
  *   one_cycle  torch's OneCycleLR, cosine form: lr/25 up to lr over 30 % of the steps, then down to lr/(25 * 10^4) */
 typedef enum tsr_schedule_kind { TSR_SCHEDULE_CONSTANT, TSR_SCHEDULE_COSINE, TSR_SCHEDULE_ONE_CYCLE } tsr_schedule_kind;
 typedef struct tsr_schedule {

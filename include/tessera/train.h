@@ -1,9 +1,9 @@
 /* train.h: the Trainer: epochs, evaluation, progress, checkpoints that continue bit for bit.
  *
- * A step is one fn: forward, loss (cross entropy), gradients, the optimiser's update; built once, with a symbolic batch,
- * so the last, smaller batch of an epoch needs no second kernel. All that decides the next step is in a checkpoint:
- * parameters and buffers, the optimiser's state, the random key, and the position (epoch, step, the epoch's sums). A run
- * that was stopped anywhere and resumed has the losses of one that was not, to the last bit. */
+ * A step is one fn: forward, loss (cross entropy), gradients, the optimiser's update; built once, with a symbolic
+ * batch, so the last, smaller batch of an epoch needs no second kernel. All that decides the next step is in a
+ * checkpoint: parameters and buffers, the optimiser's state, the random key, and the position (epoch, step, the epoch's
+ * sums). A run that was stopped anywhere and resumed has the losses of one that was not, to the last bit. */
 #ifndef TESSERA_TRAIN_H
 #define TESSERA_TRAIN_H
 
@@ -37,7 +37,7 @@ typedef void tsr_train_callback(void *user, const tsr_train_event *e);
 
 /* Zero-initialise, then set what matters. Everything pointed at is borrowed until the trainer is freed. */
 typedef struct tsr_trainer_opts {
-    tsr_nn *model;                /* examples of rank 2 (h, w) are given to it as (B, 1, h, w); its result is (B, classes) */
+    tsr_nn *model;                /* -> (B, classes); examples of rank 2 (h, w) are given to it as (B, 1, h, w) */
     const tsr_data *train, *test; /* labelled; test may be NULL */
     tsr_optim_opts optim;         /* schedule.total 0: all steps of the run */
     int64_t epochs, batch;
@@ -62,7 +62,8 @@ tsr_status tsr_trainer_run(tsr_trainer *t);
 tsr_status tsr_trainer_eval(tsr_trainer *t, const tsr_data *d, double *loss, double *accuracy);
 tsr_status tsr_trainer_save(tsr_trainer *t, const char *path);
 
-/* What a model is fed for raw examples (B, dim...) of a data set: f32, scaled and shifted, images with their channel. */
+/* What a model is fed for raw examples (B, dim...) of a data set: f32, scaled and shifted, images with their
+ * channel. */
 tsr_node *tsr_data_input(tsr_ctx *c, const tsr_data *d, tsr_node *x);
 
 #ifdef __cplusplus

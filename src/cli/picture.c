@@ -15,7 +15,9 @@ int picture_lines(enum picture_style s, const struct picture *p) {
     return s == PICTURE_COLOR ? (p->height + 1) / 2 : p->height;
 }
 
-int picture_columns(enum picture_style s, const struct picture *p) { return s == PICTURE_COLOR ? p->width : 2 * p->width; }
+int picture_columns(enum picture_style s, const struct picture *p) {
+    return s == PICTURE_COLOR ? p->width : 2 * p->width;
+}
 
 /* The pixel in [0, steps). Outside the picture: black. */
 static int level(const struct picture *p, int row, int column, int steps) {

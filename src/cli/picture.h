@@ -5,8 +5,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* How: half blocks in 24 greys on a colour terminal (two pixels to a character), shades in a Unicode one, else ASCII (both
- * two characters to a pixel). */
+/* How: half blocks in 24 greys on a colour terminal (two pixels to a character), shades in a Unicode one, else ASCII
+ * (both two characters to a pixel). */
 enum picture_style { PICTURE_COLOR, PICTURE_SHADES, PICTURE_ASCII };
 enum picture_style picture_style(FILE *f);
 struct picture { const uint8_t *pixel; int height, width, most; /* the value of white */ };

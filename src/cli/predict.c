@@ -48,7 +48,7 @@ static void predict_close(struct predict *k) {
     tsr_data_free(c, k->train), tsr_data_free(c, k->test);
 }
 
-/* ---- computing ---------------------------------------------------------------------------------------------------- */
+/* ---- computing -------------------------------------------------------------------------------------------------- */
 
 static tsr_status load(struct predict *k, const char *path) {
     tsr_ctx *c = k->c;
@@ -98,7 +98,7 @@ static tsr_status run_all(struct predict *k) {
     return s;
 }
 
-/* ---- showing ------------------------------------------------------------------------------------------------------ */
+/* ---- showing ---------------------------------------------------------------------------------------------------- */
 
 /* The classes from the likeliest on. */
 static void rank_classes(const float *p, int64_t classes, int64_t best[BEST]) {
@@ -118,10 +118,11 @@ static const char *class_text(const struct predict *k, int64_t label, char room[
     return room;
 }
 
-static void show_guess(const struct predict *k, enum picture_style s, const float *p, int64_t label, bool first, bool right) {
+static void show_guess(const struct predict *k, enum picture_style s, const float *p, int64_t label, bool first,
+    bool right) {
     char room[24];
-    const char *color = !first ? term_style(stdout, STYLE_DIM) : right ? term_style(stdout, STYLE_GREEN) : term_style(stdout, STYLE_RED);
-    printf("  %s%-8s ", color, class_text(k, label, room));
+    enum term_style color = !first ? STYLE_DIM : right ? STYLE_GREEN : STYLE_RED;
+    printf("  %s%-8s ", term_style(stdout, color), class_text(k, label, room));
     picture_bar(stdout, s, p[label], BAR_COLUMNS);
     printf(" %5.1f %%%s", 100 * (double)p[label], term_style(stdout, STYLE_NONE));
 }
@@ -153,8 +154,8 @@ static void show_json(const struct predict *k, int64_t at) {
     const float *p = k->p + at * d->classes;
     int64_t best[BEST];
     rank_classes(p, d->classes, best);
-    printf("{\"index\":%lld,\"label\":%d,\"prediction\":%lld,\"confidence\":%.6f,\"probabilities\":[", (long long)k->order[at],
-        d->y[k->order[at]], (long long)best[0], (double)p[best[0]]);
+    printf("{\"index\":%lld,\"label\":%d,\"prediction\":%lld,\"confidence\":%.6f,\"probabilities\":[",
+        (long long)k->order[at], d->y[k->order[at]], (long long)best[0], (double)p[best[0]]);
     for (int64_t i = 0; i < d->classes; i++) printf("%s%.6g", i ? "," : "", (double)p[i]);
     printf("]}\n");
 }
@@ -172,8 +173,9 @@ static void show_all(const struct predict *k) {
         right += best[0] == d->y[k->order[i]];
     }
     double part = (double)right / (double)d->count;
-    if (k->o.json) printf("{\"images\":%lld,\"right\":%lld,\"accuracy\":%.6f}\n", (long long)d->count, (long long)right, part);
-    else printf("Of all %lld held-out images %lld are right: %.1f %%.\n", (long long)d->count, (long long)right, 100 * part);
+    const char *text = k->o.json ? "{\"images\":%lld,\"right\":%lld,\"accuracy\":%.6f}\n"
+                                 : "Of all %lld held-out images %lld are right: %.1f %%.\n";
+    printf(text, (long long)d->count, (long long)right, k->o.json ? part : 100 * part);
 }
 
 static int run(const struct cli_verb *v, int argc, char **argv) {
@@ -193,7 +195,8 @@ static int run(const struct cli_verb *v, int argc, char **argv) {
 
 const struct cli_verb verb_predict = {
     .name = "predict", .args = "[MODEL]", .summary = "show what a trained model sees in images it has not seen",
-    .max_args = 1, .option = table, .noption = sizeof table / sizeof *table, .run = run,
+    .max_args = 1, .option = table,
+    .noption = sizeof table / sizeof *table, .run = run,
     .about = "MODEL is a file that tessera train has written (digits.safetensors).\n",
     .examples = "  tessera predict\n  tessera predict model.safetensors --count 20\n  tessera predict --json | tail -1\n",
 };

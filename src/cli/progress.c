@@ -39,7 +39,8 @@ static void draw(struct progress *p, const tsr_train_event *e) {
     if (now - p->drawn < REDRAW) return;
     p->drawn = now;
     p->width = 1;
-    double done = ((double)(e->epoch - 1) * (double)e->steps + (double)e->step) / ((double)e->epochs * (double)e->steps);
+    double steps = (double)e->steps, epochs = (double)e->epochs;
+    double done = ((double)(e->epoch - 1) * steps + (double)e->step) / (epochs * steps);
     fprintf(stderr, "\r\033[Kepoch %lld/%lld ", (long long)e->epoch, (long long)e->epochs);
     put_bar(p, done);
     int room = term_columns(stderr) - BAR - 20;
@@ -55,8 +56,10 @@ static void print_epoch(struct progress *p, const tsr_train_event *e) {
     progress_erase(p);
     printf("epoch %2lld/%lld  loss %.4f  accuracy %5.1f %%", (long long)e->epoch, (long long)e->epochs, e->loss,
         100 * e->accuracy);
-    if (e->tested) printf("  test loss %.4f  test accuracy %s%5.1f %%%s", e->test_loss, term_style(stdout, STYLE_BOLD),
-        100 * e->test_accuracy, term_style(stdout, STYLE_NONE));
+    if (e->tested) {
+        printf("  test loss %.4f  test accuracy %s%5.1f %%%s", e->test_loss, term_style(stdout, STYLE_BOLD),
+            100 * e->test_accuracy, term_style(stdout, STYLE_NONE));
+    }
     printf("  %5.1f s  %.0f samples/s\n", e->seconds, e->rate);
     fflush(stdout);
 }
@@ -68,8 +71,8 @@ static void print_json(struct progress *p, const tsr_train_event *e) {
     if (e->kind == TSR_EVENT_CHECKPOINT) {
         printf("}\n");
     } else {
-        printf(",\"epoch\":%lld,\"step\":%lld,\"loss\":%.9g,\"accuracy\":%.6f", (long long)e->epoch, (long long)e->step, e->loss,
-            e->accuracy);
+        printf(",\"epoch\":%lld,\"step\":%lld,\"loss\":%.9g,\"accuracy\":%.6f", (long long)e->epoch,
+            (long long)e->step, e->loss, e->accuracy);
         if (e->tested) printf(",\"test_loss\":%.9g,\"test_accuracy\":%.6f", e->test_loss, e->test_accuracy);
         if (e->kind == TSR_EVENT_EPOCH) printf(",\"seconds\":%.3f,\"samples_per_second\":%.0f", e->seconds, e->rate);
         printf("}\n");

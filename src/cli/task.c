@@ -33,8 +33,8 @@ static tsr_status load_fashion(tsr_ctx *c, tsr_data **train, tsr_data **test) {
     return tsr_error_status(c);
 }
 
-static const char *const fashion_names[] = {"T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker",
-    "bag", "boot"};
+static const char *const fashion_names[] = {"T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt",
+    "sneaker", "bag", "boot"};
 
 const struct task tasks[] = {
     {"digits", "1797 hand-written digits, 8x8, built in", 12, 32, 0.01, NULL, load_digits},

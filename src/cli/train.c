@@ -1,7 +1,8 @@
 /* train.c: `tessera train DATASET`: trains, evaluates, saves, continues.
  *
  * One file is both the model and the checkpoint. What the continuation of a run depends on (data set, epochs, batch,
- * rate, seed) is in the file and cannot be given again with --resume, so the losses go on as if nothing had happened. */
+ * rate, seed) is in the file and cannot be given again with --resume, so the losses go on as if nothing
+ * had happened. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,8 @@ static const struct cli_option table[] = {
     {"seed", 's', CLI_INT, AT(seed), "N", 0, 9e15, "initial values, order of the data (0)"},
     {"out", 'o', CLI_TEXT, AT(out), "FILE", 0, 0, "model and checkpoint (DATASET.safetensors)"},
     {"resume", 'r', CLI_TEXT, AT(resume), "FILE", 0, 0, "continue the run of this file, bit for bit"},
-    {"checkpoint-every", 'c', CLI_INT, AT(every), "N", 1, 1e9, "write a checkpoint every N steps, not only every epoch"},
+    {"checkpoint-every", 'c', CLI_INT, AT(every), "N", 1, 1e9,
+        "write a checkpoint every N steps, not only every epoch"},
     {"device", 'd', CLI_TEXT, AT(device), "NAME", 0, 0, "where to compute (TSR_DEVICE, else cpu)"},
     {"json", 0, CLI_FLAG, AT(json), NULL, 0, 0, "one JSON object a line for every step and epoch"},
 };
@@ -53,7 +55,7 @@ static void run_close(struct run *r) {
     tsr_safetensors_close(r->file);
 }
 
-/* ---- settings ----------------------------------------------------------------------------------------------------- */
+/* ---- settings --------------------------------------------------------------------------------------------------- */
 
 static int64_t meta_int(const tsr_safetensors *f, const char *key, int64_t otherwise) {
     const char *text = tsr_safetensors_metadata(f, key);
@@ -63,7 +65,8 @@ static int64_t meta_int(const tsr_safetensors *f, const char *key, int64_t other
 static tsr_status settings_from_file(struct run *r, const char *dataset) {
     struct options *o = &r->o;
     if (!(r->file = tsr_safetensors_open(r->c, o->resume))) return tsr_error_status(r->c);
-    const char *name = tsr_safetensors_metadata(r->file, META_DATASET), *lr = tsr_safetensors_metadata(r->file, META_LR);
+    const char *name = tsr_safetensors_metadata(r->file, META_DATASET);
+    const char *lr = tsr_safetensors_metadata(r->file, META_LR);
     if (!name || !lr || !(r->task = task_find(name)))
         return err_set(r->c, TSR_EFORMAT, "%s: not written by tessera train, so there is nothing to resume", o->resume);
     if (dataset && strcmp(dataset, name))
@@ -86,27 +89,30 @@ static void settings_from_options(struct run *r) {
     if (!o->out) o->out = r->out;
 }
 
-/* ---- the run ------------------------------------------------------------------------------------------------------ */
+/* ---- the run ---------------------------------------------------------------------------------------------------- */
 
 static tsr_trainer *make_trainer(struct run *r) {
     snprintf(r->lr, sizeof r->lr, "%.17g", r->o.lr);
-    const tsr_metadata meta[4] = {{META_DATASET, r->task->name}, {META_LR, r->lr}, {META_MODEL, MODEL_NAME}, {"format", "pt"}};
+    const tsr_metadata meta[4] = {{META_DATASET, r->task->name}, {META_LR, r->lr}, {META_MODEL, MODEL_NAME},
+        {"format", "pt"}};
     memcpy(r->meta, meta, sizeof meta);
     return tsr_trainer_new(r->c, &(tsr_trainer_opts){
         .model = r->model, .train = r->train, .test = r->test, .epochs = r->o.epochs, .batch = r->o.batch,
-        .seed = (uint64_t)r->o.seed, .checkpoint = r->o.out, .checkpoint_every = r->o.every, .nmeta = 4, .meta = r->meta,
+        .seed = (uint64_t)r->o.seed, .checkpoint = r->o.out, .checkpoint_every = r->o.every, .nmeta = 4,
+        .meta = r->meta,
         .optim = {.kind = TSR_ADAMW, .lr = r->o.lr, .weight_decay = 0.01, .schedule.kind = TSR_SCHEDULE_ONE_CYCLE},
         .callback = progress_event, .user = &r->progress, .stop = cli_catch_interrupt()});
 }
 
 static void print_start(const struct run *r) {
     if (r->o.json) {
-        printf("{\"event\":\"start\",\"dataset\":\"%s\",\"train\":%lld,\"test\":%lld,\"epochs\":%lld,\"batch\":%lld,\"seed\":%lld}\n",
-            r->task->name, (long long)r->train->count, (long long)r->test->count, (long long)r->o.epochs,
-            (long long)r->o.batch, (long long)r->o.seed);
+        printf("{\"event\":\"start\",\"dataset\":\"%s\",\"train\":%lld,\"test\":%lld,", r->task->name,
+            (long long)r->train->count, (long long)r->test->count);
+        printf("\"epochs\":%lld,\"batch\":%lld,\"seed\":%lld}\n", (long long)r->o.epochs, (long long)r->o.batch,
+            (long long)r->o.seed);
     } else {
-        printf("%s: %lld images to learn from, %lld held out; %lld epochs%s\n", r->task->name, (long long)r->train->count,
-            (long long)r->test->count, (long long)r->o.epochs, r->file ? ", resumed" : "");
+        printf("%s: %lld images to learn from, %lld held out; %lld epochs%s\n", r->task->name,
+            (long long)r->train->count, (long long)r->test->count, (long long)r->o.epochs, r->file ? ", resumed" : "");
     }
     fflush(stdout);
 }
@@ -124,9 +130,11 @@ static void print_end(struct run *r, tsr_status s) {
     progress_erase(&r->progress);
     const struct options *o = &r->o;
     if (s == TSR_EINTERRUPTED) {
-        fprintf(stderr, "Interrupted: %s.\nContinue with: tessera train --resume %s\n", tsr_error_message(r->c), o->out);
+        fprintf(stderr, "Interrupted: %s.\nContinue with: tessera train --resume %s\n", tsr_error_message(r->c),
+            o->out);
     } else if (!s && o->json) {
-        printf("{\"event\":\"done\",\"test_accuracy\":%.6f,\"seconds\":%.3f}\n", r->progress.accuracy, r->progress.seconds);
+        printf("{\"event\":\"done\",\"test_accuracy\":%.6f,\"seconds\":%.3f}\n", r->progress.accuracy,
+            r->progress.seconds);
     } else if (!s) {
         printf("Saved as %s. See what it does: tessera predict %s\n", o->out, o->out);
     }
@@ -154,7 +162,8 @@ static int run(const struct cli_verb *v, int argc, char **argv) {
     int code;
     if (!cli_parse(v, &argc, argv, o, &code)) return code;
     if (!argc && !o->resume) return cli_usage(v, "it needs a data set (digits, fashion-mnist) or --resume FILE");
-    if (argc && !(r.task = task_find(argv[0]))) return cli_usage(v, "there is no data set \"%s\": digits, fashion-mnist", argv[0]);
+    if (argc && !(r.task = task_find(argv[0])))
+        return cli_usage(v, "there is no data set \"%s\": digits, fashion-mnist", argv[0]);
     if (o->resume && (o->epochs != NOT_GIVEN || o->batch != NOT_GIVEN || o->seed != NOT_GIVEN || o->lr != NOT_GIVEN))
         return cli_usage(v, "--epochs, --batch, --seed and --lr are in the file that --resume continues");
     if (!(r.c = cli_open(o->device))) return CLI_FAILED;

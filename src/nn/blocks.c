@@ -9,7 +9,7 @@
 
 #include "tessera/ops.h"
 
-/* ---- sequential and residual -------------------------------------------------------------------------------------- */
+/* ---- sequential and residual ------------------------------------------------------------------------------------ */
 
 static tsr_node *sequential(tsr_ctx *c, tsr_nn *m, tsr_node *x, tsr_nn_mode *mode) {
     (void)c;
@@ -38,11 +38,12 @@ tsr_nn *tsr_nn_residual(tsr_ctx *c, tsr_nn *child) {
 }
 
 tsr_nn *tsr_nn_mlp(tsr_ctx *c, int64_t width, int64_t hidden) {
-    tsr_nn *child[] = {tsr_nn_linear(c, width, hidden, true), tsr_nn_gelu(c, false), tsr_nn_linear(c, hidden, width, true)};
+    tsr_nn *child[] = {
+        tsr_nn_linear(c, width, hidden, true), tsr_nn_gelu(c, false), tsr_nn_linear(c, hidden, width, true)};
     return tsr_nn_sequential(c, 3, child);
 }
 
-/* ---- attention ---------------------------------------------------------------------------------------------------- */
+/* ---- attention -------------------------------------------------------------------------------------------------- */
 
 enum { ATTN_HEADS, ATTN_WIDTH, ATTN_CAUSAL };
 enum { OUT_PROJ, DROP };
@@ -74,7 +75,8 @@ tsr_nn *tsr_nn_attention(tsr_ctx *c, int64_t width, int64_t heads, bool causal, 
     }
     tsr_nn *m = tsr_nn_new(c, attention, NULL), *out = tsr_nn_linear(c, width, width, true);
     if (out) out->own.v[1].init = (tsr_init){TSR_INIT_CONSTANT, 0};
-    bool ok = tsr_nn_add_param(m, "in_proj_weight", 2, (int64_t[]){3 * width, width}, tsr_init_xavier(width, 3 * width));
+    tsr_init in = tsr_init_xavier(width, 3 * width);
+    bool ok = tsr_nn_add_param(m, "in_proj_weight", 2, (int64_t[]){3 * width, width}, in);
     ok = ok && tsr_nn_add_param(m, "in_proj_bias", 1, (int64_t[]){3 * width}, (tsr_init){TSR_INIT_CONSTANT, 0});
     ok = tsr_nn_add_child_take(m, "out_proj", out) && ok;
     ok = ok && tsr_nn_add_child_take(m, "drop", tsr_nn_dropout(c, dropout));
@@ -82,7 +84,7 @@ tsr_nn *tsr_nn_attention(tsr_ctx *c, int64_t width, int64_t heads, bool causal, 
     return nn_with(m, ok);
 }
 
-/* ---- transformer block -------------------------------------------------------------------------------------------- */
+/* ---- transformer block ------------------------------------------------------------------------------------------ */
 
 enum { NORM1, ATTN, NORM2, MLP, BLOCK_DROP };
 

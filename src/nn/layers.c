@@ -1,8 +1,8 @@
 /* layers.c: the layers with parameters of their own, and those without.
  *
  * Each is a constructor over a forward function; what it was made with lies in size[] and number[], named by the enum
- * beside it. Shapes, names and initial values are those of torch.nn (2.x): linear, conv: bound 1/sqrt(fan_in) for weight
- * and bias; embedding: standard normal; norms: ones and zeros. */
+ * beside it. Shapes, names and initial values are those of torch.nn (2.x): linear, conv: bound 1/sqrt(fan_in) for
+ * weight and bias; embedding: standard normal; norms: ones and zeros. */
 #include "nn/nn.h"
 
 #include <math.h>
@@ -14,7 +14,7 @@ static const tsr_init zeros = {TSR_INIT_CONSTANT, 0}, ones = {TSR_INIT_CONSTANT,
 static tsr_init torch_default(int64_t fan_in) { return tsr_init_kaiming(fan_in, sqrt(1.0 / 3)); }
 static tsr_node *read_or_null(tsr_nn *m, int i) { return (size_t)i < m->own.n ? tsr_nn_read(m, i) : NULL; }
 
-/* ---- linear and convolution --------------------------------------------------------------------------------------- */
+/* ---- linear and convolution ------------------------------------------------------------------------------------- */
 
 static tsr_node *linear(tsr_ctx *c, tsr_nn *m, tsr_node *x, tsr_nn_mode *mode) {
     (void)mode;
@@ -42,9 +42,10 @@ tsr_nn *tsr_nn_conv(tsr_ctx *c, const tsr_nn_conv_opts *o) {
     int64_t groups = o->groups ? o->groups : 1, kernel = o->kernel ? o->kernel : 1, fan_in = o->in / groups;
     int64_t dim[2 + CONV_AXES_MAX] = {o->out, o->in / groups};
     if (axes < 1 || axes > CONV_AXES_MAX || groups < 1 || o->in % groups || o->out % groups || kernel < 1) {
-        err_set(c, TSR_EINVAL, "conv module: %lld to %lld channels in %lld groups, %d axes, kernel %lld: channels must be "
-            "divisible by groups, axes 1 to %d", (long long)o->in, (long long)o->out, (long long)groups, axes,
-            (long long)kernel, CONV_AXES_MAX);
+        err_set(c, TSR_EINVAL,
+            "conv module: %lld to %lld channels in %lld groups, %d axes, kernel %lld: channels must be divisible by "
+            "groups, axes 1 to %d", (long long)o->in, (long long)o->out, (long long)groups, axes, (long long)kernel,
+            CONV_AXES_MAX);
         return NULL;
     }
     for (int i = 0; i < axes; i++) dim[2 + i] = kernel, fan_in *= kernel;
@@ -67,7 +68,7 @@ tsr_nn *tsr_nn_embedding(tsr_ctx *c, int64_t count, int64_t width) {
     return nn_with(m, tsr_nn_add_param(m, "weight", 2, (int64_t[]){count, width}, (tsr_init){TSR_INIT_NORMAL, 1}));
 }
 
-/* ---- norms -------------------------------------------------------------------------------------------------------- */
+/* ---- norms ------------------------------------------------------------------------------------------------------ */
 
 enum { NORM_GROUPS };
 enum { NORM_EPS, NORM_MOMENTUM };
@@ -136,7 +137,7 @@ tsr_nn *tsr_nn_batch_norm(tsr_ctx *c, int64_t channels, double eps, double momen
     return nn_with(m, ok && tsr_nn_add_buffer(m, "running_var", 1, &channels, ones));
 }
 
-/* ---- without parameters ------------------------------------------------------------------------------------------- */
+/* ---- without parameters ----------------------------------------------------------------------------------------- */
 
 /* Every layer that draws takes a key of its own from the pass's key. */
 static tsr_node *dropout(tsr_ctx *c, tsr_nn *m, tsr_node *x, tsr_nn_mode *mode) {

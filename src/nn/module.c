@@ -82,7 +82,7 @@ tsr_node *tsr_nn_forward(tsr_nn *m, tsr_node *x, tsr_nn_mode *mode) {
     return m->forward(m->c, m, x, mode ? mode : &inference);
 }
 
-/* ---- the tree ----------------------------------------------------------------------------------------------------- */
+/* ---- the tree --------------------------------------------------------------------------------------------------- */
 
 int tsr_nn_count(const tsr_nn *m) {
     int n = (int)m->own.n;
@@ -118,7 +118,7 @@ bool tsr_nn_at(const tsr_nn *m, int i, tsr_nn_param *out) {
     return own != NULL;
 }
 
-/* ---- initial values ----------------------------------------------------------------------------------------------- */
+/* ---- initial values --------------------------------------------------------------------------------------------- */
 
 tsr_init tsr_init_kaiming(int64_t fan_in, double gain) {
     return (tsr_init){TSR_INIT_UNIFORM, fan_in > 0 ? gain * sqrt(3.0 / (double)fan_in) : 0};
@@ -157,7 +157,7 @@ tsr_status tsr_nn_init(tsr_nn *m, uint64_t seed) {
     return s;
 }
 
-/* ---- files -------------------------------------------------------------------------------------------------------- */
+/* ---- files ------------------------------------------------------------------------------------------------------ */
 
 static bool is_float(tsr_dtype t) { return tsr_dtype_of(t)->kind == TSR_KIND_FLOAT; }
 
@@ -175,7 +175,8 @@ static tsr_node *load_one(tsr_nn *m, tsr_safetensors *f, const char *prefix, con
     const tsr_safetensor *t = tsr_safetensors_find(f, name);
     struct str s;
     str_init(&s, c);
-    for (int i = 0; i < want->rank; i++) str_printf(&s, "%s%lld", i ? ", " : "", (long long)tsr_node_dim(tsr_var_read(c, p->var), i));
+    tsr_node *mine = tsr_var_read(c, p->var);
+    for (int i = 0; i < want->rank; i++) str_printf(&s, "%s%lld", i ? ", " : "", (long long)tsr_node_dim(mine, i));
     str_put(&s, "], the file has [");
     for (int i = 0; i < t->rank; i++) str_printf(&s, "%s%lld", i ? ", " : "", (long long)t->dim[i]);
     err_set(c, TSR_EINVAL, "load of %s: the model's is %s[%s] of %s: is this the file of another model?", name,

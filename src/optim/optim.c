@@ -1,9 +1,9 @@
 /* optim.c: SGD, Adam and AdamW as graph: new values of parameters and moments from their gradients.
  *
  * Formulas of torch.optim: SGD with momentum and Nesterov (Sutskever et al., 2013; the first step's momentum buffer is
- * the gradient itself, which zero-initialised buffers give because no dampening is offered), Adam (Kingma and Ba, 2015),
- * AdamW (Loshchilov and Hutter, 2019). An optimiser is a row of the table `kinds`: how many moments it keeps, what they
- * are called, and its update. */
+ * the gradient itself, which zero-initialised buffers give because no dampening is offered), Adam (Kingma and Ba,
+ * 2015), AdamW (Loshchilov and Hutter, 2019). An optimiser is a row of the table `kinds`: how many moments it keeps,
+ * what they are called, and its update. */
 #include "tessera/optim.h"
 
 #include <math.h>
@@ -85,7 +85,7 @@ static const struct kind {
     [TSR_ADAMW] = {2, {"exp_avg", "exp_avg_sq"}, adamw, true},
 }, kind_sgd_plain = {0, {NULL}, sgd_plain, false};
 
-/* ---- state -------------------------------------------------------------------------------------------------------- */
+/* ---- state ------------------------------------------------------------------------------------------------------ */
 
 static tsr_var *state_var(tsr_ctx *c, const char *kind, const char *name, const tsr_type *t) {
     struct str s;
@@ -159,7 +159,7 @@ tsr_var *tsr_optim_state(const tsr_optim *o, int i) {
     return i ? o->param[(i - 1) / o->kind->moments].moment[(i - 1) % o->kind->moments] : o->step;
 }
 
-/* ---- a step ------------------------------------------------------------------------------------------------------- */
+/* ---- a step ----------------------------------------------------------------------------------------------------- */
 
 /* 1 - beta^t without cancellation: -expm1(t log beta); 1 for beta 0 */
 static tsr_node *correction(tsr_ctx *c, double beta, tsr_node *t) {

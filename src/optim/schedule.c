@@ -1,7 +1,7 @@
 /* schedule.c: learning rates as graph over the step, in f64.
  *
- * The step is a variable of the optimiser, so the rate needs no argument from outside and a resumed run continues at the
- * right place by itself. */
+ * The step is a variable of the optimiser, so the rate needs no argument from outside and a resumed run continues at
+ * the right place by itself. */
 #include <math.h>
 
 #include "tessera/ops.h"

@@ -2,8 +2,8 @@
  *
  * Tensors: parameters and buffers under their own names, so the file is also the model's; the optimiser's variables
  * under "optimizer.", the key as "trainer.key". Position and settings are metadata "tessera.*": integers in decimal,
- * the sum of losses as a hexadecimal float, because it must come back bit for bit. Reading checks every setting that the
- * continuation depends on before anything is assigned. */
+ * the sum of losses as a hexadecimal float, because it must come back bit for bit. Reading checks every setting that
+ * the continuation depends on before anything is assigned. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 #define OPTIM "optimizer."
 #define KEY "trainer.key"
 
-/* ---- metadata ----------------------------------------------------------------------------------------------------- */
+/* ---- metadata --------------------------------------------------------------------------------------------------- */
 
 /* The trainer's integers: settings must agree on resume, the position is taken over. */
 struct field { const char *key; int64_t value; int64_t *position; };
@@ -51,7 +51,8 @@ static tsr_status read_int(tsr_trainer *t, tsr_safetensors *f, const char *key, 
     char *end = NULL;
     if (text) *out = strtoll(text, &end, 10);
     if (text && end != text && !*end) return TSR_OK;
-    return err_set(t->c, TSR_EFORMAT, "resume: the file is no checkpoint of a training run: it has no metadata \"%s\"", key);
+    return err_set(t->c, TSR_EFORMAT, "resume: the file is no checkpoint of a training run: it has no metadata \"%s\"",
+        key);
 }
 
 static tsr_status read_position(tsr_trainer *t, tsr_safetensors *f) {
@@ -64,19 +65,21 @@ static tsr_status read_position(tsr_trainer *t, tsr_safetensors *f) {
         if (s) return s;
         if (field[i].position) *field[i].position = v;
         else if (v != field[i].value)
-            return err_set(t->c, TSR_EINVAL, "resume: the checkpoint was made with %s %lld, this run has %lld: the losses "
-                "would not continue", field[i].key + strlen("tessera."), (long long)v, (long long)field[i].value);
+            return err_set(t->c, TSR_EINVAL,
+                "resume: the checkpoint was made with %s %lld, this run has %lld: the losses would not continue",
+                    field[i].key + strlen("tessera."), (long long)v, (long long)field[i].value);
     }
     struct position *p = &t->at;
     t->at.loss_sum = sum ? strtod(sum, NULL) : 0;
-    bool sane = sum && p->epoch >= 0 && p->epoch <= t->o.epochs && p->step >= 0 && p->step <= t->steps && p->seen >= 0 &&
-                p->seen <= t->o.train->count && p->correct >= 0 && p->correct <= p->seen && (p->seen > 0) == (p->step > 0);
+    bool sane = sum && p->epoch >= 0 && p->epoch <= t->o.epochs && p->step >= 0 && p->step <= t->steps;
+    sane = sane && p->seen >= 0 && p->seen <= t->o.train->count && p->correct >= 0 && p->correct <= p->seen;
+    sane = sane && (p->seen > 0) == (p->step > 0);
     if (sane) return TSR_OK;
     return err_set(t->c, TSR_EFORMAT, "resume: the checkpoint's position is impossible (epoch %lld, step %lld)",
         (long long)p->epoch, (long long)p->step);
 }
 
-/* ---- variables of the optimiser and the key ----------------------------------------------------------------------- */
+/* ---- variables of the optimiser and the key --------------------------------------------------------------------- */
 
 static int state_count(const tsr_trainer *t) { return tsr_optim_count(t->optim) + 1; }
 
@@ -101,7 +104,7 @@ static tsr_status load_state(tsr_trainer *t, tsr_safetensors *f, tsr_node **valu
     return TSR_OK;
 }
 
-/* ---- the whole ---------------------------------------------------------------------------------------------------- */
+/* ---- the whole -------------------------------------------------------------------------------------------------- */
 
 static tsr_status collect(tsr_trainer *t, struct arena *a, tsr_safetensor *out) {
     int n = tsr_nn_count(t->o.model);

@@ -12,7 +12,7 @@
 
 enum { BATCH_MAX = 1 << 20, TEST_BATCH = 256 };
 
-/* ---- the fns ------------------------------------------------------------------------------------------------------ */
+/* ---- the fns ---------------------------------------------------------------------------------------------------- */
 
 tsr_node *tsr_data_input(tsr_ctx *c, const tsr_data *d, tsr_node *x) {
     x = tsr_cast(c, x, TSR_F32);
@@ -46,7 +46,8 @@ static tsr_fn *build(tsr_trainer *t, const tsr_data *d, bool training) {
         tsr_node *x, *y, *out[2];
         tsr_nn_mode mode = {.training = training};
         batch_params(c, d, &x, &y);
-        if (training) mode.key = tsr_key_fold(c, tsr_var_read(c, t->key), tsr_var_read(c, tsr_optim_step_var(t->optim)));
+        tsr_var *now = tsr_optim_step_var(t->optim);
+        if (training) mode.key = tsr_key_fold(c, tsr_var_read(c, t->key), tsr_var_read(c, now));
         score(t, d, x, y, &mode, out);
         if (!training || !tsr_optim_step(t->optim, out[0], NULL)) f = tsr_fn_end(c, 2, out);
         else tsr_fn_abort(c);
@@ -55,11 +56,12 @@ static tsr_fn *build(tsr_trainer *t, const tsr_data *d, bool training) {
     return f;
 }
 
-/* ---- life --------------------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------------------------- */
 
 static tsr_status check_opts(tsr_ctx *c, const tsr_trainer_opts *o) {
     const tsr_data *d = o->train, *e = o->test;
-    if (!o->model || !d || !d->y || d->count < 1) return err_set(c, TSR_EINVAL, "trainer: a model and labelled examples are needed");
+    if (!o->model || !d || !d->y || d->count < 1)
+        return err_set(c, TSR_EINVAL, "trainer: a model and labelled examples are needed");
     if (o->batch < 1 || o->batch > BATCH_MAX || o->epochs < 0)
         return err_set(c, TSR_EINVAL, "trainer: batch %lld must lie in [1, %d], epochs %lld must not be negative",
             (long long)o->batch, BATCH_MAX, (long long)o->epochs);
@@ -100,8 +102,8 @@ tsr_trainer *tsr_trainer_new(tsr_ctx *c, const tsr_trainer_opts *o) {
     *t = (tsr_trainer){.c = c, .o = *o, .steps = (o->train->count + o->batch - 1) / o->batch};
     if (!t->o.optim.schedule.total) t->o.optim.schedule.total = t->steps * o->epochs;
     t->order = mem_array(c, (size_t)o->train->count, sizeof *t->order);
-    if (t->order && (t->key = make_key(c, o->seed)) && (t->optim = make_optim(t)) && (t->step = build(t, o->train, true)))
-        return t;
+    bool ok = t->order && (t->key = make_key(c, o->seed)) && (t->optim = make_optim(t));
+    if (ok && (t->step = build(t, o->train, true))) return t;
     tsr_trainer_free(t);
     return NULL;
 }
@@ -116,11 +118,12 @@ void tsr_trainer_free(tsr_trainer *t) {
     mem_del(c, t);
 }
 
-/* ---- one batch ---------------------------------------------------------------------------------------------------- */
+/* ---- one batch -------------------------------------------------------------------------------------------------- */
 
 struct result { double loss; int64_t correct; };
 
-static tsr_status run_batch(tsr_trainer *t, tsr_fn *f, const tsr_data *d, int64_t n, const int64_t *index, struct result *r) {
+static tsr_status run_batch(tsr_trainer *t, tsr_fn *f, const tsr_data *d, int64_t n, const int64_t *index,
+    struct result *r) {
     tsr_ctx *c = t->c;
     tsr_node *arg[2], *out[2];
     tsr_scope *scope = tsr_scope_begin(c);
@@ -150,7 +153,7 @@ tsr_status tsr_trainer_eval(tsr_trainer *t, const tsr_data *d, double *loss, dou
     return s;
 }
 
-/* ---- the loops ---------------------------------------------------------------------------------------------------- */
+/* ---- the loops -------------------------------------------------------------------------------------------------- */
 
 static void tell(tsr_trainer *t, tsr_train_event e) {
     const struct position *p = &t->at;
