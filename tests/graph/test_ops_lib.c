@@ -196,3 +196,72 @@ TEST(batching_rules_against_one_example_at_a_time) {
             for (int round = 0; round < 8; round++) check_vmap(c, records[r], types[t]);
         }
 }
+
+/* ---- what they refuse, and what is symbolic ---------------------------------------------------------------------- */
+
+static const tsr_type *dims(tsr_ctx *c, tsr_dtype t, int rank, int64_t a, int64_t b) {
+    return tsr_type_dims(c, t, rank, (int64_t[]){a, b});
+}
+
+TEST(refusals) {
+    tsr_ctx *c = test_ctx();
+    tsr_node *m = tsr_full(c, dims(c, TSR_F64, 2, 3, 4), 1), *square = tsr_full(c, dims(c, TSR_F64, 2, 3, 3), 1);
+    tsr_node *z = tsr_full(c, dims(c, TSR_C128, 2, 3, 4), 1), *half = tsr_full(c, dims(c, TSR_F16, 2, 3, 3), 1);
+    tsr_node *two[2] = {m, square}, *state = tsr_full(c, dims(c, TSR_U64, 1, 3, 0), 1);
+    int64_t four = 4, five = 5;
+    const struct { const char *name; tsr_node *y; const char *part; } row[] = {
+        {"sort axis", tsr_prim_sort(c, 1, &m, 2, 1, false, true), "axis"},
+        {"sort shapes", tsr_prim_sort(c, 2, two, 0, 1, false, true), "all operands need one shape"},
+        {"sort keys", tsr_prim_sort(c, 1, &m, 0, 2, false, true), "2 keys of 1 operands"},
+        {"sort complex", tsr_prim_sort(c, 1, &z, 0, 1, false, true), "has no order"},
+        {"top_k of too few", tsr_prim_top_k(c, m, 5), "has only 4 elements"},
+        {"top_k negative", tsr_prim_top_k(c, m, -1), "must not be negative"},
+        {"threefry state", tsr_prim_rng_bits(c, TSR_RNG_THREEFRY, state, dims(c, TSR_U32, 1, 2, 0)),
+            "Threefry is u64[2]"},
+        {"bits of f32", tsr_prim_rng_bits(c, TSR_RNG_PHILOX, state, dims(c, TSR_F32, 1, 2, 0)), "bitcast them"},
+        {"fft of reals", tsr_prim_fft(c, m, TSR_FFT, 1, &four), "rfft takes real ones"},
+        {"rfft of complex", tsr_prim_fft(c, z, TSR_RFFT, 1, &four), "fft takes complex ones"},
+        {"fft length", tsr_prim_fft(c, z, TSR_FFT, 1, &five), "must have 5 points"},
+        {"irfft length", tsr_prim_fft(c, z, TSR_IRFFT, 1, &four), "must have 3 points"},
+        {"fft axes", tsr_prim_fft(c, z, TSR_FFT, 0, &four), "1 to 3"},
+        {"cholesky of a rectangle", tsr_prim_cholesky(c, m, true), "must be square"},
+        {"cholesky of f16", tsr_prim_cholesky(c, half, true), "convert first"},
+        {"svd of complex", tsr_prim_svd(c, z), "f32 or f64"},
+        {"eigh of a rectangle", tsr_prim_eigh(c, m), "must be square"},
+        {"qr of a vector", tsr_prim_qr(c, state), "at least two axes"},
+        {"solve rows", tsr_prim_triangular_solve(c, tsr_full(c, dims(c, TSR_F64, 2, 2, 2), 1), m, true, true, false,
+                                                 TSR_SOLVE_PLAIN), "as many rows as a"},
+        {"solve dtypes", tsr_prim_triangular_solve(c, square, z, true, true, false, TSR_SOLVE_PLAIN), "one dtype"},
+    };
+    tsr_error_clear(c); /* only the first of them was kept: each is made again alone */
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        test_case("%s", row[i].name);
+        CHECK(tsr_is_poison(row[i].y));
+    }
+    test_case("messages");
+    tsr_prim_sort(c, 1, &z, 0, 1, false, true);
+    CHECK_ERROR(c, TSR_EINVAL, row[3].part);
+    tsr_prim_top_k(c, m, 5);
+    CHECK_ERROR(c, TSR_EINVAL, row[4].part);
+    tsr_prim_fft(c, z, TSR_FFT, 1, &five);
+    CHECK_ERROR(c, TSR_EINVAL, row[10].part);
+    tsr_prim_cholesky(c, m, true);
+    CHECK_ERROR(c, TSR_EINVAL, row[13].part);
+    tsr_prim_triangular_solve(c, square, z, true, true, false, TSR_SOLVE_PLAIN);
+    CHECK_ERROR(c, TSR_EINVAL, row[19].part);
+}
+
+TEST(symbolic_extents) {
+    tsr_ctx *c = test_ctx();
+    const tsr_extent *b = tsr_extent_symbol(c, "B", 0, 100), *n = tsr_extent_symbol(c, "N", 1, 50), *bnn[3] = {b, n, n};
+    CHECK_EQ(tsr_fn_begin(c, "f"), TSR_OK);
+    tsr_node *x = tsr_param(c, tsr_type_tensor(c, TSR_F32, 3, bnn), "x");
+    CHECK(tsr_prim_cholesky(c, x, true)->type == x->type);
+    CHECK(tsr_item(c, tsr_prim_eigh(c, x), 1)->type == x->type);
+    CHECK(tsr_node_extent(tsr_item(c, tsr_prim_qr(c, x), 0), 2) == n);
+    CHECK(tsr_node_extent(tsr_item(c, tsr_prim_svd(c, x), 1), 0) == b);
+    CHECK(tsr_item(c, tsr_prim_sort(c, 1, &x, 1, 1, false, true), 0)->type == x->type);
+    CHECK_EQ(tsr_node_dim(tsr_item(c, tsr_prim_top_k(c, x, 1), 0), 2), 1);
+    CHECK_OK(c);
+    tsr_fn_abort(c);
+}
