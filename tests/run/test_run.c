@@ -171,7 +171,7 @@ TEST(arguments_are_checked) {
     tsr_node *a = random_f32(c, 2, (int64_t[]){3, 3}), *b = random_f32(c, 2, (int64_t[]){3, 4}), *d = random_f32(c, 2, (int64_t[]){65, 65});
     CHECK_EQ(tsr_run(c, f, 1, &a, &out), TSR_OK);
     CHECK_EQ(tsr_run(c, f, 1, &b, &out), TSR_EINVAL);
-    CHECK_ERROR(c, TSR_EINVAL, "f32[3,4]");
+    CHECK_ERROR(c, TSR_EINVAL, "B = 4");
     CHECK(tsr_run(c, f, 1, &d, &out) != TSR_OK);
     CHECK_ERROR(c, TSR_ECHECK, "64");
     CHECK_EQ(tsr_run(c, f, 0, NULL, &out), TSR_EINVAL);
