@@ -1,9 +1,9 @@
 /* fusion.c: what clustering saves: kernels and bytes moved, one kernel an op against clusters.
  *
- * Four graphs of f32: softmax(x w + b), gelu(layer_norm(x)), a training step of a two-layer net (forward, gradients, SGD), and a
- * training step of a 12-layer GPT-2-shaped model (width 768, 12 heads; T = 64, vocabulary 1024 so that the plan is the model's
- * and not the vocabulary's). Counts are of the plan; bytes are what its kernels read and write by its own estimate; nothing is run.
- * docs/design.md quotes this table. */
+ * Four graphs of f32: softmax(x w + b), gelu(layer_norm(x)), a training step of a two-layer net (forward, gradients,
+ * SGD), and a training step of a 12-layer GPT-2-shaped model (width 768, 12 heads; T = 64, vocabulary 1024 so that the
+ * plan is the model's and not the vocabulary's). Counts are of the plan; bytes are what its kernels read and write by
+ * its own estimate; nothing is run. docs/design.md quotes this table. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -76,7 +76,8 @@ static tsr_plan_info measure(tsr_fn *build(tsr_ctx *), const char *fuse, char na
     tsr_ctx *c = tsr_open(&(tsr_config){.device = "null"});
     tsr_fn *f = c ? build(c) : NULL;
     if (f) snprintf(name, 64, "%s", tsr_fn_name(f));
-    if (!f || tsr_plan_measure(c, f, &info)) fprintf(stderr, "%s: %s\n", name, c ? tsr_error_message(c) : "out of memory");
+    if (!f || tsr_plan_measure(c, f, &info)) fprintf(stderr, "%s: %s\n", name,
+        c ? tsr_error_message(c) : "out of memory");
     char *text = f && print ? tsr_plan_text(c, f) : NULL;
     if (text) puts(text);
     tsr_text_free(c, text);

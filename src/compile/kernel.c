@@ -16,7 +16,11 @@
 
 /* ---- arguments ---- */
 
-static tsr_tv stand_in(struct kern *k) { return tsr_tile_pid(k->p, 0); }
+/* In the dry run: a scalar of its own for each argument, since equal scalars would merge terms that the real run keeps
+ * apart. */
+static tsr_tv stand_in(struct kern *k, size_t arg) {
+    return tsr_tile_elem2(k->p, TSR_S_MUL, tsr_tile_pid(k->p, 0), tsr_tile_int(k->p, TSR_I64, 1000003 + (int64_t)arg));
+}
 
 tsr_tv kern_int(struct kern *k, int64_t v) { return tsr_tile_int(k->p, TSR_I64, v); }
 
@@ -25,15 +29,17 @@ tsr_tv kern_ext(struct kern *k, const tsr_extent *e) {
     if (!e) return TSR_TV_NONE;
     if (tsr_extent_is_int(e, &v) && (v == 0 || v == 1)) return kern_int(k, v);
     for (size_t i = 0; i < k->arg.n; i++)
-        if (!k->arg.v[i].buf && k->arg.v[i].extent == e) return k->dry ? stand_in(k) : k->arg.v[i].v;
+        if (!k->arg.v[i].buf && k->arg.v[i].extent == e) return k->dry ? stand_in(k, i) : k->arg.v[i].v;
+    if (!k->dry && err_any(k->c)) return TSR_TV_NONE;
     if (!k->dry) TSR_BUG("the second writing of a program asks for an extent that the first did not");
     struct kern_arg a = {.extent = e, .slot = -1};
-    return vec_push(k->c, &k->arg, a) ? stand_in(k) : TSR_TV_NONE;
+    return vec_push(k->c, &k->arg, a) ? stand_in(k, k->arg.n - 1) : TSR_TV_NONE;
 }
 
 static struct kern_arg *buffer(struct kern *k, int slot) {
     for (size_t i = 0; i < k->arg.n; i++)
         if (k->arg.v[i].buf && k->arg.v[i].slot == slot) return &k->arg.v[i];
+    if (!k->dry && err_any(k->c)) return NULL;
     if (!k->dry) TSR_BUG("the second writing of a program asks for a buffer that the first did not");
     struct kern_arg a = {.buf = true, .slot = slot, .identity = true};
     return vec_push(k->c, &k->arg, a) ? &k->arg.v[k->arg.n - 1] : NULL;

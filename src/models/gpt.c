@@ -1,7 +1,7 @@
 /* gpt.c: GPT-2 as a function of its parameters.
  *
- * Radford, Wu, Child, Luan, Amodei, Sutskever, "Language models are unsupervised multitask learners", 2019. B sequences of T
- * tokens, C channels in H heads:
+ * Radford, Wu, Child, Luan, Amodei, Sutskever, "Language models are unsupervised multitask learners", 2019. B
+ * sequences of T tokens, C channels in H heads:
  *
  *     x = wte[token] + wpe[0..T)
  *     each block: x += proj(attention(ln_1(x)));  x += c_proj(gelu(c_fc(ln_2(x))))
@@ -44,7 +44,9 @@ int tsr_gpt_param(const tsr_gpt *m, int i, char name[64], int64_t dim[2]) {
 }
 
 /* x (B, T, I) w (I, O) + b (O) */
-static tsr_node *affine(tsr_ctx *c, tsr_node *x, tsr_node *w, tsr_node *b) { return tsr_add(c, tsr_matmul(c, x, w), b); }
+static tsr_node *affine(tsr_ctx *c, tsr_node *x, tsr_node *w, tsr_node *b) {
+    return tsr_add(c, tsr_matmul(c, x, w), b);
+}
 
 static tsr_node *norm(tsr_ctx *c, tsr_node *x, tsr_node *w, tsr_node *b) { return tsr_layer_norm(c, x, 1, w, b, 1e-5); }
 
@@ -92,5 +94,6 @@ tsr_node *tsr_gpt_logits(tsr_ctx *c, const tsr_gpt *m, tsr_node *const *param, t
 
 tsr_node *tsr_gpt_loss(tsr_ctx *c, const tsr_gpt *m, tsr_node *const *param, tsr_node *token, tsr_node *target) {
     tsr_node *logits = tsr_gpt_logits(c, m, param, token);
-    return tsr_cross_entropy(c, tsr_flatten(c, logits, 0, 1), tsr_flatten(c, target, 0, 1), 0, INT64_MIN, TSR_LOSS_MEAN);
+    return tsr_cross_entropy(c, tsr_flatten(c, logits, 0, 1), tsr_flatten(c, target, 0, 1), 0, INT64_MIN,
+        TSR_LOSS_MEAN);
 }
