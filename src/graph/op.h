@@ -90,7 +90,7 @@ struct op_def {
     op_ref *ref;
     op_sample *sample;
 };
-extern const struct op_def op_elem[TSR_SCALAR_COUNT] __attribute__((weak));
+extern const struct op_def op_elem[TSR_SCALAR_COUNT];
 const struct op_def *op_def(enum tsr_op op);
 bool op_admits(const char *domain, tsr_dtype t); /* does a domain (letters of the kinds) name the kind of t? */
 

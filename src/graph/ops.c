@@ -1,7 +1,7 @@
 /* ops.c: the table of op records, made from scalar.h and ops.def. */
 #include "graph/op.h"
 
-#define OP(name, family) extern const struct op_def op_##name __attribute__((weak)); /* until every family has landed */
+#define OP(name, family) extern const struct op_def op_##name;
 #include "graph/ops.def"
 #undef OP
 
@@ -15,6 +15,6 @@ static const struct op_def *const table[TSR_OP_COUNT] = {
 };
 
 const struct op_def *op_def(enum tsr_op op) {
-    return (unsigned)op < TSR_OP_COUNT && (op_elem || !op_is_elem(op)) ? table[op] : NULL;
+    return (unsigned)op < TSR_OP_COUNT ? table[op] : NULL;
 }
 const char *op_name(enum tsr_op op) { return op_def(op) ? op_def(op)->name : "unknown op"; }

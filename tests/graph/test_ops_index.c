@@ -4,10 +4,6 @@
 #include "op_check.h"
 
 /* links them in while the table of ops.c is weak */
-extern const struct op_def op_DYNAMIC_SLICE, op_DYNAMIC_UPDATE_SLICE, op_GATHER, op_SCATTER;
-__attribute__((used)) static const struct op_def *const records[] = {&op_DYNAMIC_SLICE, &op_DYNAMIC_UPDATE_SLICE,
-                                                                     &op_GATHER, &op_SCATTER};
-
 /* ---- oracles ---------------------------------------------------------------------------------------------------- */
 
 static int64_t index_number(const struct ref_tensor *t, int64_t at) {

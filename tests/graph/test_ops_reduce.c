@@ -5,10 +5,6 @@
 #include "op_check.h"
 
 /* links them in while the table of ops.c is weak */
-extern const struct op_def op_REDUCE, op_ARGREDUCE, op_CUMULATE, op_REDUCE_WINDOW, op_SELECT_AND_SCATTER;
-__attribute__((used)) static const struct op_def *const records[] = {&op_REDUCE, &op_ARGREDUCE, &op_CUMULATE,
-                                                                     &op_REDUCE_WINDOW, &op_SELECT_AND_SCATTER};
-
 /* ---- oracles ---------------------------------------------------------------------------------------------------- */
 
 static val identity(int64_t op, tsr_dtype t) {
