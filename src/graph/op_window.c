@@ -315,6 +315,7 @@ static void sample_window(struct sample *s, int rank, int64_t *dim, bool dilatio
 static tsr_fn *reduce_window_sample(tsr_ctx *c, struct sample *s) {
     int64_t dim[TSR_MAX_RANK];
     tsr_reduce op = sample_reduce(s);
+    if (dtype_is_complex(s->dtype) && op != TSR_REDUCE_PROD) op = TSR_REDUCE_SUM; /* no order to pick a greatest by */
     struct window w;
     int rank = (int)sample_int(s, 0, 4);
     sample_window(s, rank, dim, sample_int(s, 0, 1) != 0, &w);

@@ -121,6 +121,42 @@ static tsr_status run_while(struct control *k) {
     return s ? s : carry_home(k, &y, n, n);
 }
 
+/* A scanned operand or result whose slices begin inside a byte (4-bit elements, odd slices) is handed over in a memory
+ * of its own, on devices whose memory the host sees. */
+static bool straddles(const struct control *k, int arg, int64_t trips) {
+    int slot = k->s->arg[arg].slot;
+    return tsr_dtype_of(k->p->slot.v[slot].type->dtype)->block == 2 && k->b->slot[slot].count / trips % 2;
+}
+
+static void copy_nibbles(uint8_t *dst, int64_t dst_at, const uint8_t *src, int64_t src_at, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        int64_t d = dst_at + i, s = src_at + i;
+        unsigned v = (src[s / 2] >> (s % 2 * 4)) & 15, shift = (unsigned)(d % 2) * 4;
+        dst[d / 2] = (uint8_t)((dst[d / 2] & ~(15u << shift)) | v << shift);
+    }
+}
+
+static tsr_status scan_slices(struct control *k, int64_t trips, int from, int n, void **own) {
+    for (int i = 0; i < n; i++) {
+        if (trips <= 0 || !straddles(k, from + i, trips)) continue;
+        if (!k->r->d->host_memory)
+            return err_set(k->r->c, TSR_EUNSUPPORTED,
+                "%s: odd slices of 4-bit elements on device %s: convert to 8 bits",
+                           k->s->label, k->r->d->ops->name);
+        if (!(own[i] = scratch(k, arg_bytes(k, from + i)))) return TSR_ENOMEM;
+    }
+    return TSR_OK;
+}
+
+/* Where turn t finds slice t of argument arg. */
+static void *slice_at(struct control *k, int arg, int64_t t, int64_t trips, void *own, bool read) {
+    uint8_t *whole = arg_at(k, arg);
+    int64_t count = k->b->slot[k->s->arg[arg].slot].count / trips;
+    if (!own) return whole + (size_t)t * (arg_bytes(k, arg) / (size_t)trips);
+    if (read) copy_nibbles(own, 0, whole, t * count, count);
+    return own;
+}
+
 static tsr_status run_scan(struct control *k) {
     int nc = k->s->ncarry, nx = k->s->nxs, np = (int)k->s->sub[0]->param.n, nr = (int)k->s->sub[0]->result.n,
         ny = nr - nc;
@@ -128,18 +164,24 @@ static tsr_status run_scan(struct control *k) {
     int64_t trips = k->b->step[k->step].trips;
     struct carry y;
     void **param = addresses(k, (size_t)np), **result = addresses(k, (size_t)nr);
-    tsr_status s = param && result ? carry_open(k, 0, out, nc, &y) : TSR_ENOMEM;
+    void **own_x = addresses(k, (size_t)nx), **own_y = addresses(k, (size_t)ny);
+    tsr_status s = param && result && own_x && own_y ? carry_open(k, 0, out, nc, &y) : TSR_ENOMEM;
+    if (!s && !(s = scan_slices(k, trips, nc, nx, own_x))) s = scan_slices(k, trips, out + nc, ny, own_y);
     for (int64_t turn = 0; turn < trips && !s; turn++) {
         int64_t t = k->s->reverse ? trips - 1 - turn : turn;
         for (int i = 0; i < np; i++) {
             if (i < nc) param[i] = y.now[i];
-            else if (i < nc + nx) param[i] = (uint8_t *)arg_at(k, i) + (size_t)t * (arg_bytes(k, i) / (size_t)trips);
+            else if (i < nc + nx) param[i] = slice_at(k, i, t, trips, own_x[i - nc], true);
             else param[i] = arg_at(k, implicit + i - nc - nx);
         }
         for (int i = 0; i < nr; i++)
-            result[i] = i < nc ? y.next[i] : (uint8_t *)arg_at(k,
-                out + i) + (size_t)t * (arg_bytes(k, out + i) / (size_t)trips);
-        if (!(s = run_sub(k, 0, param, result))) carry_turn(&y, nc);
+            result[i] = i < nc ? y.next[i] : slice_at(k, out + i, t, trips, own_y[i - nc], false);
+        if ((s = run_sub(k, 0, param, result))) break;
+        for (int i = nc; i < nr; i++) {
+            int64_t count = k->b->slot[k->s->arg[out + i].slot].count / trips;
+            if (own_y[i - nc]) copy_nibbles(arg_at(k, out + i), t * count, own_y[i - nc], 0, count);
+        }
+        carry_turn(&y, nc);
     }
     return s ? s : carry_home(k, &y, out, nc);
 }
@@ -147,7 +189,7 @@ static tsr_status run_scan(struct control *k) {
 tsr_status exec_control(struct runner *r, tsr_plan *p, struct plan_binding *b, int step) {
     struct control k = {.r = r, .p = p, .b = b, .s = &p->step.v[step], .step = step};
     arena_init(&k.mem, r->c);
-    size_t most = (size_t)k.s->ncarry + 2;
+    size_t most = (size_t)k.s->narg + 2; /* a memory for each carried value and odd slice, and a flag */
     k.buffer = arena_array(&k.mem, most, sizeof *k.buffer);
     k.bytes = arena_array(&k.mem, most, sizeof *k.bytes);
     tsr_status s = TSR_ENOMEM;

@@ -134,7 +134,8 @@ static void rows_out(const struct block *b, char *tile, int64_t tile_row, int64_
     vm_move2(to, buf_row * z, buf_col * z, tile, tile_row * z, tile_col * z, (size_t)rows, (size_t)cols, b->size);
 }
 
-/* 4-bit integers: two to a byte, low nibble first; a register holds each in a byte. */
+/* 4-bit integers: two to a byte, low nibble first; a register holds each in a byte. Two instances may own the two
+ * halves of one byte, so a half is written atomically. */
 static void nibbles_in(const struct block *b, char *tile, int64_t tile_row, int64_t tile_col, char *buf, int64_t at,
     int64_t buf_row,
                        int64_t buf_col, int64_t rows, int64_t cols) {
@@ -156,7 +157,8 @@ static void nibbles_out(const struct block *b, char *tile, int64_t tile_row, int
             int64_t e = at + i * buf_row + j * buf_col;
             unsigned char *to = (unsigned char *)buf + (e >> 1);
             unsigned v = (unsigned)tile[i * tile_row + j * tile_col] & 15, shift = (e & 1) * 4;
-            *to = (unsigned char)((*to & ~(15u << shift)) | v << shift);
+            __atomic_fetch_and(to, (unsigned char)~(15u << shift), __ATOMIC_RELAXED);
+            __atomic_fetch_or(to, (unsigned char)(v << shift), __ATOMIC_RELAXED);
         }
 }
 
