@@ -1,16 +1,21 @@
 #!/bin/sh
-# demo.sh: trains a network on real data, uses it, and says what to try next, with what the program of this build can
-# do.
+# demo.sh: the main job in one go: trains a network on the built-in digits, shows what it sees in digits it has not
+# seen, and says what to try next.
 cd "$(dirname "$0")/.." || exit 1
-program=build/release/tessera
-if [ ! -x "$program" ]; then
-    echo "The library is built: build/release/libtessera.a and libtessera.so. This tree has no program yet."
-    exit 0
-fi
+program=build/release/tessera model=build/digits.safetensors
 "$program" --version || exit 1
-if "$program" train --help >/dev/null 2>&1; then
-    model=build/digits.safetensors
-    "$program" train digits --out "$model" && "$program" predict "$model" || exit 1
-fi
 echo
-echo "Try next:  $program --help"
+"$program" train digits --out "$model" || exit
+echo
+"$program" predict "$model" --count 3 || exit 1
+cat <<END
+
+Try next:
+  $program predict $model --count 20
+  $program train digits --seed 1 --epochs 30 --out build/other.safetensors
+        then press Ctrl-C, and: $program train --resume build/other.safetensors
+  $program train fashion-mnist            (after: apt-get install dataset-fashion-mnist)
+  TSR_DEBUG=3 $program train digits --epochs 1 --out build/other.safetensors
+        the kernels that the training step became
+  $program --help
+END

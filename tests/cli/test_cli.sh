@@ -1,0 +1,135 @@
+#!/bin/sh
+# test_cli.sh BUILD: the program from outside: help, exit codes, bad files, JSON that parses, interrupt and resume.
+#
+# What would be wrong if a case failed is its name. A JSON line is checked with a grammar in awk, so nothing but the
+# shell is needed.
+program=$1/tessera
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+passed=0 failed=0
+
+# ok NAME COMMAND...: the command must succeed
+ok() {
+    name=$1
+    shift
+    if "$@" >"$work/log" 2>&1; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "cli $name: FAILED"
+        sed 's/^/    /' "$work/log" | head -n 20
+    fi
+}
+
+# exits CODE TEXT COMMAND...: ends with that code and says TEXT on either output
+exits() {
+    want=$1 text=$2
+    shift 2
+    "$@" >"$work/out" 2>"$work/err"
+    got=$?
+    [ "$got" = "$want" ] || { echo "exit code $got, not $want"; cat "$work/out" "$work/err"; return 1; }
+    grep -qF -- "$text" "$work/out" "$work/err" || { echo "does not say \"$text\""; cat "$work/out" "$work/err"; return 1; }
+}
+
+# Every line of a file is a flat JSON object or one with an array of numbers.
+json() {
+    [ -s "$1" ] || { echo "$1 is empty"; return 1; }
+    awk '
+        function bad() { print FILENAME ":" FNR ": no JSON: " $0; code = 1; exit }
+        { rest = $0
+          if (sub(/^\{/, "", rest) != 1) bad()
+          while (1) {
+              if (sub(/^"([^"\\]|\\.)*":/, "", rest) != 1) bad()
+              if (sub(/^(-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?|"([^"\\]|\\.)*"|true|false|\[[-+0-9.,eE]*\])/, "", rest) != 1)
+                  bad()
+              if (rest == "}") break
+              if (sub(/^,/, "", rest) != 1) bad()
+          } }
+        END { exit code }' "$1"
+}
+
+losses() { sed -n 's/^{"event":"step","epoch":\([0-9]*\),"step":\([0-9]*\),"loss":\([^,]*\),.*/\1 \2 \3/p' "$@"; }
+
+quiet() { "$@" >/dev/null 2>"$work/err"; }
+
+# ---- help and use
+for verb in train predict env version help; do
+    ok "$verb --help" exits 0 "Usage: tessera $verb" "$program" $verb --help
+    ok "help $verb" exits 0 "Usage: tessera $verb" "$program" help $verb
+done
+ok "alone" exits 0 "Usage: tessera VERB" "$program"
+ok "--version" exits 0 "tessera 0." "$program" --version
+ok "unknown verb" exits 2 'did you mean "train"' "$program" trian
+ok "unknown option" exits 2 "there is no option --foo" "$program" train digits --foo
+ok "missing value" exits 2 "--epochs needs a value" "$program" train digits --epochs
+ok "no number" exits 2 'not "3x"' "$program" train digits --epochs 3x
+ok "out of bounds" exits 2 "a whole number from 1" "$program" train digits --epochs=0
+ok "too many arguments" exits 2 "one argument too many" "$program" train digits digits
+ok "unknown data" exits 2 "digits, fashion-mnist" "$program" train cifar
+ok "no data" exits 2 "needs a data set" "$program" train
+ok "settings of a resumed run" exits 2 "are in the file" "$program" train --resume x --lr 1
+ok "device" exits 1 "nonsense" "$program" train digits --device nonsense --out "$work/d.safetensors"
+ok "full disk" exits 1 "could not be written" sh -c "'$program' --help >/dev/full"
+
+# ---- files
+ok "no model" exits 1 "tessera train digits" "$program" predict "$work/absent.safetensors"
+printf 'nonsense, no tensors' >"$work/bad.safetensors"
+ok "bad model" exits 1 "no safetensors file" "$program" predict "$work/bad.safetensors"
+ok "bad checkpoint" exits 1 "no safetensors file" "$program" train --resume "$work/bad.safetensors"
+printf '\002\000\000\000\000\000\000\000{}' >"$work/empty.safetensors"
+ok "empty model" exits 1 "no model that tessera train" "$program" predict "$work/empty.safetensors"
+ok "empty checkpoint" exits 1 "nothing to resume" "$program" train --resume "$work/empty.safetensors"
+ok "folder that is not there" exits 1 "cannot create" "$program" train digits -e 1 -b 512 -o "$work/no/such.safetensors"
+
+# ---- training, JSON, predict
+run="train digits --epochs 2 --seed 5 --json"
+ok "train" sh -c "'$program' $run --out '$work/whole.safetensors' >'$work/whole.jsonl'"
+ok "train prints JSON" json "$work/whole.jsonl"
+ok "every step is there" test "$(losses "$work/whole.jsonl" | wc -l)" = 90
+ok "env prints JSON" sh -c "'$program' env --json >'$work/env.jsonl'"
+ok "env is JSON" json "$work/env.jsonl"
+ok "predict" exits 0 "held-out images" "$program" predict "$work/whole.safetensors" --count 2
+ok "predict prints JSON" sh -c "'$program' predict '$work/whole.safetensors' --json -n 3 >'$work/p.jsonl'"
+ok "predict is JSON" json "$work/p.jsonl"
+ok "predict prints all" test "$(wc -l <"$work/p.jsonl")" = 4
+ok "no escapes in a pipe" sh -c "! '$program' predict '$work/whole.safetensors' | grep -q '$(printf '\033')'"
+
+# ---- resume
+losses "$work/whole.jsonl" >"$work/want"
+# same_tail FILE...: the steps in FILEs are the last ones of the whole run, loss by loss
+same_tail() {
+    losses "$@" | sort -u -k1,1n -k2,2n >"$work/got"
+    n=$(wc -l <"$work/got")
+    tail -n "$n" "$work/want" | cmp - "$work/got"
+}
+# stop_with SIGNAL AFTER: a run is sent the signal once it has printed AFTER steps
+stop_with() {
+    "$program" $run --checkpoint-every 7 --out "$work/stop.safetensors" >"$work/stop.jsonl" 2>/dev/null &
+    pid=$!
+    while kill -0 $pid 2>/dev/null && [ "$(losses "$work/stop.jsonl" | wc -l)" -lt "$2" ]; do sleep 0.01; done
+    kill -"$1" $pid 2>/dev/null
+    wait $pid
+}
+for after in 3 30 60; do
+    rm -f "$work/stop.safetensors"
+    stop_with INT $after
+    code=$?
+    if [ $code = 0 ]; then
+        echo "cli: the run was over before it could be interrupted after $after steps"
+    else
+        ok "interrupt after $after: exit code" test $code = 130
+    fi
+    ok "interrupt after $after: resume" sh -c "'$program' train --resume '$work/stop.safetensors' --json >'$work/rest.jsonl'"
+    ok "interrupt after $after: all losses" same_tail "$work/stop.jsonl" "$work/rest.jsonl"
+    ok "interrupt after $after: every step" test "$(wc -l <"$work/got")" = 90
+    ok "interrupt after $after: same model" cmp "$work/stop.safetensors" "$work/whole.safetensors"
+done
+rm -f "$work/stop.safetensors"
+stop_with KILL 40
+ok "kill -9: resume" sh -c "'$program' train --resume '$work/stop.safetensors' --json >'$work/rest.jsonl'"
+ok "kill -9: the rest of the losses" same_tail "$work/rest.jsonl"
+ok "kill -9: at most a checkpoint's steps again" test "$(wc -l <"$work/got")" -ge 50
+ok "kill -9: same model" cmp "$work/stop.safetensors" "$work/whole.safetensors"
+
+echo "$passed passed, $failed failed, 0 skipped"
+[ $failed = 0 ]
