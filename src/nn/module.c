@@ -175,8 +175,9 @@ static tsr_node *load_one(tsr_nn *m, tsr_safetensors *f, const char *prefix, con
     const tsr_safetensor *t = tsr_safetensors_find(f, name);
     struct str s;
     str_init(&s, c);
-    tsr_node *mine = tsr_var_read(c, p->var);
-    for (int i = 0; i < want->rank; i++) str_printf(&s, "%s%lld", i ? ", " : "", (long long)tsr_node_dim(mine, i));
+    int64_t dim[TSR_MAX_RANK] = {0};
+    tsr_type_ints(want, dim);
+    for (int i = 0; i < want->rank; i++) str_printf(&s, "%s%lld", i ? ", " : "", (long long)dim[i]);
     str_put(&s, "], the file has [");
     for (int i = 0; i < t->rank; i++) str_printf(&s, "%s%lld", i ? ", " : "", (long long)t->dim[i]);
     err_set(c, TSR_EINVAL, "load of %s: the model's is %s[%s] of %s: is this the file of another model?", name,

@@ -10,6 +10,7 @@ tsr_status state_tensor(tsr_ctx *c, struct arena *a, tsr_var *v, const char *nam
     const tsr_type *t = tsr_var_type(v);
     tsr_node *value = tsr_var_read(c, v);
     int64_t count = 1;
+    if (tsr_is_poison(value)) return tsr_error_status(c);
     *out = (tsr_safetensor){.dtype = t->dtype, .rank = t->rank, .name = arena_strdup(a, name)};
     for (int i = 0; i < t->rank; i++) count *= out->dim[i] = tsr_node_dim(value, i);
     if (!out->name || !tsr_dtype_bytes(t->dtype, count, &out->bytes)) return TSR_ENOMEM;
