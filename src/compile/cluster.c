@@ -63,7 +63,7 @@ struct maker {
     int *cost;           /* of computing a node again from data with memory, in functions; HEAVY: never */
     unsigned char *before; /* BEFORE_*: a node computed in the operand of a contraction or of a window */
     int *stack, *clusters; /* (n) each: for searches */
-    unsigned *node_mark, *cluster_mark, turn;
+    unsigned *node_mark, *cluster_mark, turn, node_turn;
 };
 
 static int add_cluster(struct lower *L, const tsr_node *n, enum cluster_kind kind) {
@@ -160,7 +160,7 @@ static int add_user_clusters(struct maker *m, int n, int *out, int count) {
         int i = m->stack[--top];
         for (int e = m->first[i]; e >= 0; e = m->next[e]) {
             int u = m->user[e], by = L->at[u].cluster;
-            if (by < 0 && m->node_mark[u] != m->turn) m->node_mark[u] = m->turn, m->stack[top++] = u;
+            if (by < 0 && m->node_mark[u] != m->node_turn) m->node_mark[u] = m->node_turn, m->stack[top++] = u;
             if (by < 0 || m->cluster_mark[by] == m->turn) continue;
             m->cluster_mark[by] = m->turn;
             out[count++] = by;
@@ -170,7 +170,7 @@ static int add_user_clusters(struct maker *m, int n, int *out, int count) {
 }
 
 static int user_clusters(struct maker *m, int n, int *out) {
-    m->turn++;
+    m->turn++, m->node_turn++;
     return add_user_clusters(m, n, out, 0);
 }
 
@@ -180,6 +180,7 @@ static bool comes_back(struct maker *m, int n, int to) {
     const struct lower *L = m->L;
     int count = user_clusters(m, n, m->clusters);
     m->cluster_mark[to] = m->turn - 1;
+    m->node_turn++; /* a node without cluster may be reached from n and from elsewhere */
     for (int i = 0; i < count; i++) {
         if (m->clusters[i] == to) continue;
         const struct cluster *cl = &L->cluster.v[m->clusters[i]];
@@ -243,6 +244,12 @@ static bool kind_with(const struct lower *L, const struct cluster *cl, const tsr
     return true;
 }
 
+static bool fits_kind(const struct lower *L, int cluster, const tsr_node *n) {
+    enum cluster_kind kind;
+    int hero;
+    return kind_with(L, &L->cluster.v[cluster], n, &kind, &hero);
+}
+
 /* n into the cluster, with memory or without. False: it cannot, nothing has changed. */
 static bool join(struct maker *m, const tsr_node *n, int to, bool stored) {
     struct lower *L = m->L;
@@ -277,7 +284,8 @@ static bool join_as_root(struct maker *m, const tsr_node *n, const int *cluster,
         int to = cluster[i];
         enum cluster_kind kind = m->L->cluster.v[to].kind;
         if (kind == CLUSTER_STEP || kind == CLUSTER_ALIAS || kind == CLUSTER_SCAN) continue;
-        if (users_may_inline(m, n, to) && !comes_back(m, n->pos, to) && join(m, n, to, true)) {
+        if (fits_kind(m->L, to, n) && users_may_inline(m, n, to) && !comes_back(m, n->pos, to) && join(m, n, to,
+            true)) {
             note_before(m, n, to);
             return true;
         }
@@ -288,7 +296,8 @@ static bool join_as_root(struct maker *m, const tsr_node *n, const int *cluster,
 static bool join_same_rows(struct maker *m, const tsr_node *n) {
     if (class_of(n) != CLASS_REDUCE) return false;
     for (int i = (int)m->L->cluster.n - 1; i >= 0; i--)
-        if (m->L->cluster.v[i].kind == CLUSTER_ROW && !comes_back(m, n->pos, i) && join(m, n, i, true)) return true;
+        if (m->L->cluster.v[i].kind == CLUSTER_ROW && fits_kind(m->L, i, n) && !comes_back(m, n->pos, i) &&
+            join(m, n, i, true)) return true;
     return false;
 }
 
@@ -333,11 +342,96 @@ static bool prepare(struct maker *m) {
     return true;
 }
 
+/* ---- merging ---- */
+
+/* Whether a path leads from cluster a through another one into cluster b. */
+static bool detour(struct maker *m, int a, int b) {
+    const struct lower *L = m->L;
+    const struct cluster *ca = &L->cluster.v[a];
+    int count = 0;
+    m->turn++, m->node_turn++;
+    m->cluster_mark[a] = m->turn;
+    for (size_t i = 0; i < ca->node.n; i++) count = add_user_clusters(m, ca->node.v[i], m->clusters, count);
+    m->cluster_mark[b] = m->turn - 1;
+    m->node_turn++;
+    for (int i = 0; i < count; i++) {
+        const struct cluster *cl = &L->cluster.v[m->clusters[i]];
+        int before = count;
+        if (m->clusters[i] == b) continue;
+        for (size_t j = 0; j < cl->node.n; j++) count = add_user_clusters(m, cl->node.v[j], m->clusters, count);
+        for (int k = before; k < count; k++)
+            if (m->clusters[k] == b) return true;
+    }
+    return false;
+}
+
+/* Whether every cluster that computes with node n (which has none) is `cluster`. */
+static bool users_inside(struct maker *m, int n, int cluster) {
+    int count = user_clusters(m, n, m->clusters);
+    return count == 1 && m->clusters[0] == cluster;
+}
+
+static bool needs_memory(struct maker *m, const tsr_node *n, int cluster) {
+    if (is_result(m->L, n)) return true;
+    for (int e = m->first[n->pos]; e >= 0; e = m->next[e]) {
+        int by = m->L->at[m->user[e]].cluster;
+        if (by != cluster && (by >= 0 || !users_inside(m, m->user[e], cluster))) return true;
+    }
+    return false;
+}
+
+/* All of cluster b into a, the rows that b's elements are computed from. Undone when they have no common domain. */
+static bool merge(struct maker *m, int a, int b) {
+    struct lower *L = m->L;
+    struct cluster *ca = &L->cluster.v[a], *cb = &L->cluster.v[b];
+    size_t nodes = ca->node.n, roots = ca->root.n;
+    if (nodes + cb->node.n > NODES_MOST || roots + cb->root.n > ROOTS_MOST) return false;
+    if (!vec_reserve(L->c, &ca->node, nodes + cb->node.n) || !vec_reserve(L->c, &ca->root,
+        roots + cb->root.n)) return false;
+    for (size_t i = 0; i < cb->node.n; i++) ca->node.v[ca->node.n++] = cb->node.v[i], L->at[cb->node.v[i]].cluster = a;
+    for (size_t i = 0; i < cb->root.n; i++) ca->root.v[ca->root.n++] = cb->root.v[i];
+    if (!domain_fits(L, a)) {
+        for (size_t i = 0; i < cb->node.n; i++) L->at[cb->node.v[i]].cluster = b;
+        ca->node.n = nodes, ca->root.n = roots;
+        return false;
+    }
+    cb->node.n = cb->root.n = 0;
+    size_t kept = 0;
+    for (size_t i = 0; i < ca->root.n; i++) {
+        int n = ca->root.v[i];
+        L->at[n].stored = needs_memory(m, lower_node(L, n), a);
+        if (L->at[n].stored) ca->root.v[kept++] = n;
+    }
+    ca->root.n = kept;
+    return true;
+}
+
+/* Rows take in the elementwise clusters that read what they store over the same domain: a node that two directions of a
+ * graph use has kept them apart until now. */
+static void merge_rows(struct maker *m) {
+    struct lower *L = m->L;
+    for (int a = 0; a < (int)L->cluster.n; a++) {
+        if (L->cluster.v[a].kind != CLUSTER_ROW) continue;
+        int *user = arena_array(&L->mem, L->cluster.n + 1, sizeof *user), count = 0;
+        if (!user) return;
+        m->turn++, m->node_turn++;
+        m->cluster_mark[a] = m->turn;
+        for (size_t i = 0; i < L->cluster.v[a].root.n; i++)
+            count = add_user_clusters(m, L->cluster.v[a].root.v[i], user, count);
+        for (int i = 0; i < count; i++)
+            if (L->cluster.v[user[i]].kind == CLUSTER_LOOP && !detour(m, a, user[i])) merge(m, a, user[i]);
+    }
+}
+
 bool cluster_nodes(struct lower *L) {
     if (!L->o->fuse) return separate(L);
     struct maker m = {.L = L, .turn = 1};
     if (!prepare(&m)) return false;
-    for (int i = L->n - 1; i >= 0; i--)
+    for (int i = L->n - 1; i >= 0; i--) {
+        L->frontier = i;
         if (!place(&m, lower_node(L, i))) return false;
-    return true;
+    }
+    L->frontier = 0;
+    merge_rows(&m);
+    return !err_any(L->c);
 }

@@ -218,7 +218,7 @@ static bool is_whole(const struct scan *s, const tsr_node *n) {
 
 static bool is_leaf(const struct scan *s, const tsr_node *n) {
     const struct low_node *at = &s->L->at[n->pos];
-    bool leaf = n->op == TSR_OP_PARAM || n->op == TSR_OP_CONST || n->op == TSR_OP_ITEM;
+    bool leaf = n->pos < s->L->frontier || n->op == TSR_OP_PARAM || n->op == TSR_OP_CONST || n->op == TSR_OP_ITEM;
     return leaf || (at->stored && at->cluster != s->cluster);
 }
 
@@ -327,9 +327,10 @@ bool domain_fits(struct lower *L, int cluster) {
         if (s.fits) start(&s, r, axis);
     }
     for (int i = 0; i < t->rank; i++) axis[i] = i;
-    for (int i = 0; i < L->n && row && s.fits; i++) /* what the reductions read */
-        if (L->at[i].cluster == cluster && lower_node(L, i)->op == TSR_OP_REDUCE) start(&s, lower_node(L, i)->src[0],
-            axis);
+    for (size_t i = 0; i < cl->node.n && row && s.fits; i++) { /* what the reductions read */
+        const tsr_node *n = lower_node(L, cl->node.v[i]);
+        if (n->op == TSR_OP_REDUCE) start(&s, n->src[0], axis);
+    }
     stop(&s);
     return s.fits && !err_any(L->c);
 }

@@ -54,6 +54,7 @@ struct lower {
     int n;
     struct low_node *at; /* (n) in id order */
     VEC(struct cluster) cluster;
+    int frontier;        /* while clusters are made: nodes before it are not decided yet */
 };
 int lower_find(const struct lower *L, const tsr_node *n);                    /* place in `at`; TSR_BUG when absent */
 /* slot of a value that has memory; makes slots of literals; < 0: error */

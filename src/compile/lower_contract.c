@@ -11,7 +11,7 @@
  * the load), and the roots are pulled around the accumulator, which is remembered as the value of the hero. */
 #include "compile/lower.h"
 
-enum { CHUNK = 256, TILE_MN = 1 << 13, MOST_M = 64, MOST_N = 256, MAX_LOOPS = 2 * TSR_MAX_RANK };
+enum { CHUNK = 256, MOST_M = 128, MOST_N = 256, LEAST_MN = 2048, BLOCKS = 8, UNKNOWN = 256 };
 
 enum role { ROLE_GRID, ROLE_M, ROLE_N, ROLE_K }; /* of an axis of the iteration space */
 
@@ -100,22 +100,31 @@ static void scan_space(struct lower *L, int cluster, struct contraction *o) {
 }
 
 /* Tile axes from the innermost group of a role outwards, until `most` elements. */
-static int64_t tile_role(struct contraction *o, enum role role, int64_t most, int axes) {
-    int64_t total = 1;
+static void tile_role(struct contraction *o, enum role role, int64_t most, int axes) {
     for (int i = o->g.n - 1; i >= 0; i--) {
         if (o->group_role[i] != role || axes == 0 || most <= 1) continue;
         o->tile[i] = tune_round(o->g.dim[i], most);
-        most /= o->tile[i], total *= o->tile[i];
+        most /= o->tile[i];
         axes -= o->tile[i] > 1;
     }
-    return total;
 }
 
+/* How many blocks of `most` elements the axes of a role make; extents that are not known count as UNKNOWN. */
+static int64_t blocks_of(const struct contraction *o, enum role role, int64_t most) {
+    int64_t n = 1;
+    for (int i = 0; i < o->g.n; i++)
+        if (o->group_role[i] == role && n < 1 << 20) n *= ext_hint(o->g.dim[i], UNKNOWN);
+    return (n + most - 1) / most;
+}
+
+/* Large tiles share what they load; small problems are cut until there are BLOCKS of them for the threads. */
 static void choose_tiles(struct contraction *o) {
+    int64_t m = MOST_M, n = MOST_N, grid = blocks_of(o, ROLE_GRID, 1);
+    while (m * n > LEAST_MN && grid * blocks_of(o, ROLE_M, m) * blocks_of(o, ROLE_N, n) < BLOCKS) *(m * 2 > n ? &m
+        : &n) /= 2;
     for (int i = 0; i < o->g.n; i++) o->tile[i] = 1;
     tile_role(o, ROLE_K, CHUNK, 1);
-    int64_t n = tile_role(o, ROLE_N, MOST_N, o->conv && o->swap ? 3 : 1), m = MOST_M;
-    while (m * n < TILE_MN && m < 4 * MOST_M) m *= 2;
+    tile_role(o, ROLE_N, n, o->conv && o->swap ? 3 : 1);
     tile_role(o, ROLE_M, m, o->conv && !o->swap ? 3 : 1);
 }
 
@@ -244,6 +253,15 @@ static bool k_is_inner(const struct contraction *o, int side) {
     return false;
 }
 
+/* Whether the operand is read as it lies in memory, moved at most: the device then packs it from there in any order. */
+static bool is_plain(const struct kern *k, const tsr_node *n) {
+    static const bool moves[TSR_OP_COUNT] = {
+        [TSR_OP_TRANSPOSE] = 1, [TSR_OP_RESHAPE] = 1, [TSR_OP_BROADCAST] = 1, [TSR_OP_SLICE] = 1};
+    while (moves[n->op] && !(k->L->at[n->pos].stored && k->L->at[n->pos].cluster != k->cluster)) n = n->src[0];
+    bool memory = n->op == TSR_OP_PARAM || n->op == TSR_OP_CONST || n->op == TSR_OP_ITEM || k->L->at[n->pos].stored;
+    return memory && k->L->at[n->pos].cluster != k->cluster && tsr_dtype_of(n->type->dtype)->kind != TSR_KIND_BLOCK;
+}
+
 /* The (rows, columns) tile of operand `side` at the present place; zero where K is past its end. One of the roles is K.
  * */
 static tsr_tv operand(struct kern *k, const struct contraction *o, struct place p, int side, enum role row,
@@ -251,7 +269,7 @@ static tsr_tv operand(struct kern *k, const struct contraction *o, struct place 
     const tsr_node *s = o->hero->src[side];
     struct ix at[TSR_MAX_RANK * 2];
     int64_t e[2];
-    bool flip = k_is_inner(o, side) ? row == ROLE_K : col == ROLE_K;
+    bool flip = !is_plain(k, s) && (k_is_inner(o, side) ? row == ROLE_K : col == ROLE_K);
     enum role outer = flip ? col : row, inner = flip ? row : col;
     const struct guard *g = open_frame(k, o, &p, outer, inner, &e[0], &e[1]);
     group_index(k, o, &p, at);
@@ -273,13 +291,12 @@ static tsr_tv operand(struct kern *k, const struct contraction *o, struct place 
     const tsr_dtype_info *from = tsr_dtype_of(t), *to = tsr_dtype_of(o->acc);
     if (t == TSR_BOOL || from->bits > to->bits || from->bits == 4 || (dtype_is_complex(o->acc) &&
         t != o->acc)) v = tsr_tile_cast(k->p, o->acc, v);
-    v = tsr_tile_reshape(k->p, kern_full(k, v, all_axes(k)), 2, e);
+    v = kern_full(k, v, all_axes(k));
+    if (k->frame.rank != 2) v = tsr_tile_reshape(k->p, v, 2, e);
     return flip ? tsr_tile_transpose(k->p, v, (int[]){1, 0}) : v;
 }
 
 /* ---- the program ---- */
-
-struct turns { int n; int group[MAX_LOOPS]; };
 
 static tsr_tv accumulate(struct kern *k, const struct contraction *o, struct place *p, int64_t m, int64_t n) {
     tsr_tv acc = tsr_tile_broadcast(k->p, tsr_tile_int(k->p, o->acc, 0), 2, (int64_t[]){m, n});
@@ -345,7 +362,7 @@ static bool body(struct kern *k, const void *arg) {
     for (int i = 0; i < o->g.n; i++)
         if (o->group_role[i] == ROLE_K) at[i] = ix_const(k->c, 0);
     struct index *x = o->conv ? conv_place(k, o, at, g).x[2] : domain_index(k, o->hero->type, o->ax[2], &o->g, at);
-    acc = tsr_tile_reshape(k->p, acc, k->frame.rank, k->frame.extent);
+    if (k->frame.rank != 2) acc = tsr_tile_reshape(k->p, acc, k->frame.rank, k->frame.extent);
     pull_remember_whole(k, o->hero, x, cast(k, o->hero->type->dtype, acc));
     tsr_tv *value = arena_array(&k->mem, cl->root.n, sizeof *value);
     if (!value) return false;
