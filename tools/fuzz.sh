@@ -11,6 +11,7 @@ fi
 [ -e build/fuzz/build.ninja ] ||
     CC=clang cmake -G Ninja -B build/fuzz -DTSR_FUZZ=ON -DTSR_TESTS=OFF >/dev/null || exit 1
 cmake --build build/fuzz --target fuzzers || exit 1
+mkdir -p build/fuzz/corpus && sh tests/fuzz/seeds.sh build/fuzz/corpus || exit 1
 status=0
 for program in build/fuzz/fuzz/fuzz_*; do
     [ -x "$program" ] || continue
