@@ -131,7 +131,8 @@ static const tsr_type *dot_infer(tsr_ctx *c, const struct draft *d) {
 
 /* The cotangent of one operand. Seen from it: `batch`, `contract` and `own` (free) are its axes, `other_*` those of
  * the other operand; g's axes are batch, left free, right free. dot(g, other) over the other's free axes has axes
- * batch, own free, other's contracted. */
+ * batch, own free, other's contracted; dot(other, g) has the last two the other way round. The one that needs no
+ * transposition is taken where there is one. */
 struct side {
     tsr_node *operand, *other;
     const int64_t *batch, *contract, *own, *other_batch, *other_contract, *other_free;
@@ -145,15 +146,20 @@ static tsr_node *side_cotangent(tsr_ctx *c, const struct dot_dims *m, const stru
     for (int i = 0; i < s->n_other; i++) free_of_g[i] = s->other_at + i;
     tsr_dot_dims d = {.n_batch = nb, .lhs_batch = batch, .rhs_batch = s->other_batch,
                       .n_contract = s->n_other, .lhs_contract = free_of_g, .rhs_contract = s->other_free};
+    tsr_dot_dims swapped = {.n_batch = nb, .lhs_batch = s->other_batch, .rhs_batch = batch,
+                            .n_contract = s->n_other, .lhs_contract = s->other_free, .rhs_contract = free_of_g};
     tsr_node *other = is_block(s->other->type) ? s->other : axes_convert(c, s->other, g->type->dtype);
-    tsr_node *y = tsr_prim_dot(c, g, other, &d, g->type->dtype);
+    bool swap = !is_block(s->other->type) && nc && s->n_own && s->contract[0] < s->own[0];
+    tsr_node *y = swap ? tsr_prim_dot(c, other, g, &swapped, g->type->dtype)
+                       : tsr_prim_dot(c, g, other, &d, g->type->dtype);
+    int own_at = swap ? nb + nc : nb, contract_at = swap ? nb : nb + s->n_own;
     /* the contracted axes come out in the order they have in `other` */
     axes_rest(other_rank, (size_t)nb, s->other_batch, (size_t)s->n_other, s->other_free, left);
     for (int i = 0; i < nb; i++) perm[s->batch[i]] = i;
-    for (int i = 0; i < s->n_own; i++) perm[s->own[i]] = nb + i;
+    for (int i = 0; i < s->n_own; i++) perm[s->own[i]] = own_at + i;
     for (int i = 0; i < nc; i++)
         for (int j = 0; j < nc; j++)
-            if (left[j] == s->other_contract[i]) perm[s->contract[i]] = nb + s->n_own + j;
+            if (left[j] == s->other_contract[i]) perm[s->contract[i]] = contract_at + j;
     bool moved = false;
     for (int i = 0; i < rank; i++) moved = moved || perm[i] != i;
     if (moved) y = tsr_prim_transpose(c, y, perm);
