@@ -82,8 +82,8 @@ static bool ready(struct order *o, int cluster, int *stack) {
     struct lower *L = o->L;
     int top = 0;
     o->turn++;
-    for (int i = 0; i < L->n; i++)
-        if (L->at[i].cluster == cluster) stack[top++] = i, o->mark[i] = o->turn;
+    const struct cluster *cl = &L->cluster.v[cluster];
+    for (size_t i = 0; i < cl->node.n; i++) stack[top++] = cl->node.v[i], o->mark[cl->node.v[i]] = o->turn;
     while (top) {
         const tsr_node *n = lower_node(L, stack[--top]);
         for (int j = 0; j < n->nsrc; j++) {
@@ -114,7 +114,8 @@ static bool place_all(struct lower *L) {
     if (!o.placed || !o.mark || !stack) return false;
     while (left) {
         int before = left;
-        for (int i = 0; i < n; i++) {
+        for (int j = 0; j < n; j++) {
+            int i = L->o->fuse ? n - 1 - j : j; /* clusters are made from the results backwards */
             if (o.placed[i] || !ready(&o, i, stack)) continue;
             if (L->cluster.v[i].root.n && !kinds[L->cluster.v[i].kind](L, i)) return false;
             o.placed[i] = true, left--;

@@ -126,11 +126,37 @@ static tsr_node *literal_moved(tsr_ctx *c, const tsr_node *n, tsr_node *const *s
     return s ? make_splat(c, n->type, node_attr(s, ATTR_VALUE)->bytes) : NULL;
 }
 
+static int uses(const tsr_node *n) {
+    const tsr_fn *f = n->owner;
+    int count = 0;
+    for (size_t i = 0; i < f->result.n; i++) count += f->result.v[i] == n;
+    for (size_t i = (size_t)n->pos + 1; i < f->node.n; i++)
+        for (int j = 0; j < f->node.v[i]->nsrc; j++) count += f->node.v[i]->src[j] == n;
+    return count;
+}
+
+/* (a b)^T = b^T a^T: the same products in the same order, written where they belong. */
+static tsr_node *transpose_of_dot(tsr_ctx *c, const tsr_node *n, const tsr_node *dot) {
+    int nb, nk, left, right;
+    const int64_t *lb = node_ints(dot, ATTR_LHS_BATCH, &nb), *rb = node_ints(dot, ATTR_RHS_BATCH, NULL);
+    const int64_t *lk = node_ints(dot, ATTR_LHS_CONTRACT, &nk), *rk = node_ints(dot, ATTR_RHS_CONTRACT, NULL);
+    const int64_t *perm = node_ints(n, ATTR_PERM, NULL);
+    left = dot->src[0]->type->rank - nb - nk, right = dot->src[1]->type->rank - nb - nk;
+    for (int i = 0; i < n->type->rank; i++) {
+        int from = i < nb ? i : i < nb + right ? i + left : i - right;
+        if (perm[i] != from) return NULL;
+    }
+    if (uses(n->src[0]) != 1) return NULL;
+    tsr_dot_dims d = {nb, nk, rb, lb, rk, lk};
+    return tsr_prim_dot(c, dot->src[1], dot->src[0], &d, dot->type->dtype);
+}
+
 static tsr_node *transpose(tsr_ctx *c, const tsr_node *n, tsr_node *const *src) {
     const int64_t *perm = node_ints(n, ATTR_PERM, NULL);
     bool same = true;
     for (int i = 0; i < n->type->rank; i++) same = same && perm[i] == i;
     if (same) return src[0];
+    if (src[0]->op == TSR_OP_DOT) return transpose_of_dot(c, n, src[0]);
     if (src[0]->op != TSR_OP_TRANSPOSE) return literal_moved(c, n, src);
     const int64_t *inner = node_ints(src[0], ATTR_PERM, NULL);
     int64_t both[TSR_MAX_RANK];

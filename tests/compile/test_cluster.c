@@ -84,3 +84,26 @@ TEST(mlp_step) {
     plan_free(p), plan_free(q);
     tsr_fn_free(c, f);
 }
+
+/* ---- memory runs out ---- */
+
+static bool compile_small(tsr_ctx *c, void *arg) {
+    (void)arg;
+    tsr_scope *scope = tsr_scope_begin(c);
+    tsr_plan *p = NULL;
+    if (scope && tsr_fn_begin(c, "small") == TSR_OK) {
+        tsr_node *x = param(c, 2, (int64_t[]){5, 12}, "x"), *w = param(c, 2, (int64_t[]){12, 12}, "w");
+        tsr_node *y = tsr_pad(c, tsr_softmax(c, tsr_matmul(c, x, w), -1), (int64_t[]){1, 0}, (int64_t[]){0, 1}, 0);
+        y = tsr_cumsum(c, y, 1);
+        tsr_fn *f = tsr_fn_end(c, 1, &y);
+        struct compile_opts o = {.fuse = true, .check = 1};
+        if (f) p = compile_fn(c, f, &o);
+        tsr_fn_free(c, f);
+    }
+    bool ok = p != NULL;
+    if (p) plan_free(p);
+    if (scope) tsr_scope_end(c, scope);
+    return ok;
+}
+
+TEST(every_allocation_may_fail) { CHECK(torture(compile_small, NULL) > 100); }

@@ -245,25 +245,28 @@ enum { POOL = 24 };
 
 static tsr_node *pick(tsr_node *const *pool, int n) { return pool[test_int(n > 8 ? n - 8 : 0, n - 1)]; }
 
+/* Values stay moderate, so that rounding does: nothing is multiplied by, or goes into a cosine as, more than 1. */
+static tsr_node *small(tsr_ctx *c, tsr_node *x) { return tsr_tanh(c, x); }
+
 static tsr_node *grow(tsr_ctx *c, tsr_node *const *pool, int n) {
     tsr_node *x = pick(pool, n), *y = pick(pool, n);
     int rank = x->type->rank, axis = rank ? (int)test_int(0, rank - 1) : 0;
     switch (test_int(0, 15)) {
     case 0: return tsr_add(c, x, y);
-    case 1: return tsr_mul(c, x, y);
+    case 1: return tsr_mul(c, x, small(c, y));
     case 2: return tsr_sub(c, y, x);
     case 3: return tsr_tanh(c, x);
     case 4: return tsr_sigmoid(c, x);
-    case 5: return rank ? tsr_sum(c, x, 1, &axis, test_int(0, 1)) : tsr_sin(c, x);
-    case 6: return rank ? tsr_max(c, x, 1, &axis, true) : tsr_cos(c, x);
+    case 5: return rank ? tsr_sum(c, small(c, x), 1, &axis, test_int(0, 1)) : tsr_sin(c, small(c, x));
+    case 6: return rank ? tsr_max(c, x, 1, &axis, true) : tsr_cos(c, small(c, x));
     case 7: return rank > 1 ? tsr_swap_axes(c, x, axis, 0) : tsr_neg(c, x);
     case 8: return rank ? tsr_flip(c, x, 1, &axis) : x;
-    case 9: return rank > 1 ? tsr_reshape(c, x, 2, (int64_t[]){tsr_node_dim(x, axis), -1}) : tsr_square(c, x);
-    case 10: return rank ? tsr_softmax(c, x, axis) : x;
+    case 9: return rank > 1 ? tsr_reshape(c, x, 2, (int64_t[]){tsr_node_dim(x, axis), -1}) : tsr_square(c, small(c, x));
+    case 10: return rank ? tsr_softmax(c, small(c, x), axis) : x;
     case 11: return rank ? tsr_slice(c, x, axis, 0, INT64_MAX, 2) : x;
-    case 12: return rank == 2 ? tsr_matmul(c, x, tsr_transpose(c, x, NULL)) : tsr_abs(c, x);
-    case 13: return rank ? tsr_concat(c, 2, (tsr_node *[]){x, tsr_cos(c, x)}, axis) : x;
-    case 14: return rank ? tsr_cumsum(c, x, axis) : x;
+    case 12: return rank == 2 ? tsr_matmul(c, small(c, x), tsr_transpose(c, small(c, x), NULL)) : tsr_abs(c, x);
+    case 13: return rank ? tsr_concat(c, 2, (tsr_node *[]){x, tsr_cos(c, small(c, x))}, axis) : x;
+    case 14: return rank ? tsr_cumsum(c, small(c, x), axis) : x;
     default: return tsr_where(c, tsr_gt(c, x, tsr_num(c, x, 0)), x, tsr_mul(c, x, tsr_num(c, x, 0.3)));
     }
 }
