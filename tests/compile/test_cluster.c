@@ -79,6 +79,7 @@ TEST(mlp_step) {
     for (int i = 0; i < 4; i++) out[1 + i] = tsr_sub(c, wrt[i], tsr_mul(c, g[i], tsr_num(c, wrt[i], 0.1)));
     tsr_fn *f = tsr_fn_end(c, 5, out);
     tsr_plan *p = plan_of(c, f, true), *q = plan_of(c, f, false);
+    CHECK(kernels(p) <= 12);
     printf("MLP step: %d kernels of %zu steps, %d of %zu without clusters\n", kernels(p), p ? p->step.n : 0, kernels(q),
         q ? q->step.n : 0);
     plan_free(p), plan_free(q);

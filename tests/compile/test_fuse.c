@@ -319,6 +319,7 @@ TEST(symbolic_batch_at_fifty_sizes) {
     tsr_fn *f = tsr_fn_end(c, 4, out);
     struct compile_opts o = {.fuse = true, .check = 1};
     tsr_plan *p = compile_fn(c, f, &o);
+    uint64_t kernels = 0;
     if (!CHECK_OK(c)) return;
     for (int i = 0; i < 50; i++) {
         struct arena a;
@@ -330,8 +331,10 @@ TEST(symbolic_batch_at_fifty_sizes) {
         CHECK(interp_run(c, f, (int)f->param.n, in, &a, want, NULL) == TSR_OK);
         run_plan_on(c, f, p, 1, &bind, in, want, 3e-5, "symbolic batch");
         arena_release(&a);
+        if (i == 0) kernels = runner_of(c)->stats.kernels_built;
     }
-    printf("50 batch sizes, %zu steps\n", p->step.n);
+    CHECK_EQ(runner_of(c)->stats.kernels_built, kernels); /* a new size makes no kernel */
+    printf("50 batch sizes, %zu steps, %llu kernels built\n", p->step.n, (unsigned long long)kernels);
     plan_free(p);
     tsr_fn_free(c, f);
 }
