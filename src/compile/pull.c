@@ -58,9 +58,12 @@ void pull_remember_whole(struct kern *k, const tsr_node *n, const struct index *
     if (k->memo.n) k->memo.v[k->memo.n - 1].whole = true;
 }
 
-/* The same elements? A value computed whole may be asked for through another view of its axes. */
+/* The same elements? A value computed whole may be asked for through another view of its axes: merged or split, and
+ * splitting an index is not undone by merging it, so both ways are tried. */
 static bool is_there(struct kern *k, const struct memo *m, const struct index *x) {
-    return index_equal(m->x, m->whole ? index_view(k, x, m->x->rank, m->x->dim) : x);
+    if (!m->whole) return index_equal(m->x, x);
+    return index_equal(m->x, index_view(k, x, m->x->rank, m->x->dim)) ||
+        index_equal(index_view(k, m->x, x->rank, x->dim), x);
 }
 
 static tsr_tv recall(struct kern *k, const tsr_node *n, const struct index *x, const struct guard *g) {

@@ -289,6 +289,41 @@ TEST(one_two_and_seven_threads_give_the_same_bits) {
     }
 }
 
+/* A row of x, alone and among others, through contractions, rows and windows: if the blocking or the tier leaked into
+ * the order of a sum, some bit would differ. */
+static void batch_bits(tsr_ctx *c, tsr_node *x, tsr_node *w, tsr_node *ker, tsr_node **out) {
+    tsr_node *h = tsr_gelu(c, tsr_layer_norm(c, tsr_matmul(c, x, w), 1, NULL, NULL, 1e-5), true);
+    int64_t B = tsr_node_dim(x, 0);
+    tsr_node *q = tsr_reshape(c, x, 4, (int64_t[]){B, 4, 25, 7});
+    out[0] = tsr_softmax(c, h, -1);
+    out[1] = tsr_attention(c, q, q, q, &(tsr_attention_opts){.causal = true});
+    out[2] = tsr_conv(c, q, ker, NULL, NULL, (int64_t[]){1, 1}, NULL, 1);
+    out[3] = tsr_sum(c, x, 1, (int[]){1}, false);
+    out[4] = tsr_linear(c, x, tsr_transpose(c, w, NULL), NULL);
+}
+
+TEST(a_row_does_not_depend_on_the_batch) {
+    enum { ROWS = 37, OUTS = 5 };
+    tsr_ctx *c = test_ctx();
+    tsr_node *x = random_f32(c, 2, (int64_t[]){ROWS, 700}), *w = random_f32(c, 2, (int64_t[]){700, 91});
+    tsr_node *ker = random_f32(c, 4, (int64_t[]){6, 4, 3, 3}), *all[OUTS], *one[OUTS];
+    batch_bits(c, x, w, ker, all);
+    CHECK_EQ(tsr_eval(c, OUTS, all), TSR_OK);
+    for (int n = 0; n < 6; n++) {
+        int64_t row = test_int(0, ROWS - 1), rows = n < 3 ? 1 : test_int(1, ROWS - row);
+        test_case("rows %d to %d of %d", (int)row, (int)(row + rows - 1), ROWS);
+        batch_bits(c, tsr_slice(c, x, 0, row, row + rows, 1), w, ker, one);
+        CHECK_EQ(tsr_eval(c, OUTS, one), TSR_OK);
+        CHECK_OK(c);
+        for (int i = 0; i < OUTS; i++) {
+            size_t bytes = (size_t)count_of(all[i]) / ROWS * sizeof(float);
+            CHECK_BYTES(tsr_buf_data(tsr_node_buf(one[i])),
+                (char *)tsr_buf_data(tsr_node_buf(all[i])) + bytes * (size_t)row,
+                        bytes * (size_t)rows);
+        }
+    }
+}
+
 /* ---- checking modes ---- */
 
 TEST(nan_mode_names_the_op) {
