@@ -23,7 +23,8 @@ function(tsr_add_isa_objects owner sources out)
             add_library(tessera_isa_${isa} OBJECT ${sources})
             target_include_directories(tessera_isa_${isa} PRIVATE include src)
             target_link_libraries(tessera_isa_${isa} PRIVATE tsr_flags tsr_math_flags)
-            target_compile_options(tessera_isa_${isa} PRIVATE ${TSR_ISA_FLAGS_${isa}} -O3)
+            target_compile_options(tessera_isa_${isa} PRIVATE ${TSR_ISA_FLAGS_${isa}} -O3
+                $<$<C_COMPILER_ID:Clang>:-Wno-pass-failed>) # its way to say that a loop it was asked to vectorize stays a loop
             target_compile_definitions(tessera_isa_${isa} PRIVATE TSR_ISA_SUFFIX=${isa} TSR_ISA_LEVEL=${level}
                 TSR_ISA_LEVELS=${levels})
             list(APPEND objects $<TARGET_OBJECTS:tessera_isa_${isa}>)

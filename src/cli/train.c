@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/ctx.h"
+#include "base/sys.h"
 #include "cli/progress.h"
 #include "cli/task.h"
 #include "cli/verbs.h"
@@ -117,8 +117,17 @@ static void print_start(const struct run *r) {
     fflush(stdout);
 }
 
+/* Can the file be written? Better known now than after the first epoch. */
+static tsr_status try_out(struct run *r) {
+    struct file_out f;
+    tsr_status s = file_out_open(r->c, r->o.out, &f);
+    if (!s) file_out_abort(&f);
+    return s;
+}
+
 static tsr_status prepare(struct run *r) {
-    tsr_status s = r->task->load(r->c, &r->train, &r->test);
+    tsr_status s = try_out(r);
+    if (!s) s = r->task->load(r->c, &r->train, &r->test);
     if (!s && !(r->model = task_model(r->c, r->train))) s = tsr_error_status(r->c);
     if (!s) s = tsr_nn_init(r->model, (uint64_t)r->o.seed);
     if (!s && !(r->trainer = make_trainer(r))) s = tsr_error_status(r->c);

@@ -53,7 +53,7 @@ losses() { sed -n 's/^{"event":"step","epoch":\([0-9]*\),"step":\([0-9]*\),"loss
 quiet() { "$@" >/dev/null 2>"$work/err"; }
 
 # ---- help and use
-for verb in train predict env version help; do
+for verb in train predict plan env version help; do
     ok "$verb --help" exits 0 "Usage: tessera $verb" "$program" $verb --help
     ok "help $verb" exits 0 "Usage: tessera $verb" "$program" help $verb
 done
@@ -91,6 +91,10 @@ ok "env is JSON" json "$work/env.jsonl"
 ok "predict" exits 0 "held-out images" "$program" predict "$work/whole.safetensors" --count 2
 ok "predict prints JSON" sh -c "'$program' predict '$work/whole.safetensors' --json -n 3 >'$work/p.jsonl'"
 ok "predict is JSON" json "$work/p.jsonl"
+ok "plan" exits 0 "kernels 1," "$program" plan norm
+ok "plan prints JSON" sh -c "'$program' plan convnet --json >'$work/plan.jsonl'"
+ok "plan is JSON" json "$work/plan.jsonl"
+ok "unknown graph" exits 2 "softmax, norm, mlp, convnet, gpt" "$program" plan resnet
 ok "predict prints all" test "$(wc -l <"$work/p.jsonl")" = 4
 ok "no escapes in a pipe" sh -c "! '$program' predict '$work/whole.safetensors' | grep -q '$(printf '\033')'"
 
