@@ -39,11 +39,12 @@ static int64_t size_of(struct parity *k, const char *key) {
     return text ? atoll(text) : 0;
 }
 
-/* ---- models: parameters, and logits from them --------------------------------------------------------------------- */
+/* ---- models: parameters, and logits from them ------------------------------------------------------------------- */
 
 static void convnet_open(struct parity *k) {
     tsr_nn_param p;
-    if (!(k->net = tsr_convnet(k->c, size_of(k, "height"), size_of(k, "width"), size_of(k, "classes")))) die(k->c, "convnet");
+    k->net = tsr_convnet(k->c, size_of(k, "height"), size_of(k, "width"), size_of(k, "classes"));
+    if (!k->net) die(k->c, "convnet");
     if (tsr_nn_load(k->net, k->in, "p.")) die(k->c, "load");
     for (; tsr_nn_at(k->net, k->n, &p); k->n++) {
         k->var[k->n] = tsr_var_keep(p.var);
@@ -52,13 +53,15 @@ static void convnet_open(struct parity *k) {
 }
 
 static void gpt_open(struct parity *k) {
-    k->gpt = (tsr_gpt){size_of(k, "vocab"), size_of(k, "context"), size_of(k, "layers"), size_of(k, "heads"), size_of(k, "width")};
+    k->gpt = (tsr_gpt){size_of(k, "vocab"), size_of(k, "context"), size_of(k, "layers"), size_of(k, "heads"), size_of(k,
+        "width")};
     for (; k->n < tsr_gpt_params(&k->gpt); k->n++) {
         int64_t dim[2];
         char file_name[NAME_MAX_];
         tsr_gpt_param(&k->gpt, k->n, k->name[k->n], dim);
         snprintf(file_name, sizeof file_name, "p.%s", k->name[k->n]);
-        if (!(k->var[k->n] = tsr_var_new(k->c, k->name[k->n], tsr_safetensors_node(k->c, k->in, file_name)))) die(k->c, file_name);
+        k->var[k->n] = tsr_var_new(k->c, k->name[k->n], tsr_safetensors_node(k->c, k->in, file_name));
+        if (!k->var[k->n]) die(k->c, file_name);
     }
 }
 
@@ -78,7 +81,7 @@ static const struct model {
     tsr_node *(*logits)(struct parity *k, tsr_node *const *p, tsr_node *x);
 } models[] = {{"convnet", convnet_open, convnet_logits}, {"gpt", gpt_open, gpt_logits}};
 
-/* ---- fns ---------------------------------------------------------------------------------------------------------- */
+/* ---- fns -------------------------------------------------------------------------------------------------------- */
 
 /* Batch `step` of the tensor: (steps, rest...) -> (rest...). */
 static tsr_node *batch(struct parity *k, const char *name, int64_t step) {
@@ -91,7 +94,8 @@ static tsr_node *batch(struct parity *k, const char *name, int64_t step) {
 static tsr_node *loss_of(struct parity *k, const struct model *m, tsr_node **logits) {
     tsr_ctx *c = k->c;
     tsr_node *p[PARAMS_MAX];
-    tsr_node *x = tsr_param(c, tsr_node_type(batch(k, "x", 0)), "x"), *y = tsr_param(c, tsr_node_type(batch(k, "y", 0)), "y");
+    tsr_node *x = tsr_param(c, tsr_node_type(batch(k, "x", 0)), "x");
+    tsr_node *y = tsr_param(c, tsr_node_type(batch(k, "y", 0)), "y");
     for (int i = 0; i < k->n; i++) p[i] = tsr_var_read(c, k->var[i]);
     *logits = m->logits(k, p, x);
     return tsr_cross_entropy(c, *logits, tsr_flatten(c, y, 0, -1), 0, INT64_MIN, TSR_LOSS_MEAN);
@@ -122,9 +126,7 @@ static tsr_fn *step_fn(struct parity *k, const struct model *m, tsr_optim *o) {
 
 static void put(struct parity *k, const char *name, tsr_node *n) {
     tsr_safetensor *t = &k->out[k->nout++];
-    char *copy = malloc(strlen(name) + 3);
-    sprintf(copy, "%s", name);
-    *t = (tsr_safetensor){.name = copy, .dtype = tsr_node_dtype(n), .rank = tsr_node_rank(n)};
+    *t = (tsr_safetensor){.name = strdup(name), .dtype = tsr_node_dtype(n), .rank = tsr_node_rank(n)};
     int64_t count = 1;
     for (int i = 0; i < t->rank; i++) count *= t->dim[i] = tsr_node_dim(n, i);
     tsr_dtype_bytes(t->dtype, count, &t->bytes);

@@ -108,6 +108,7 @@ same_tail() {
 }
 # stop_with SIGNAL AFTER: a run is sent the signal once it has printed AFTER steps
 stop_with() {
+    : >"$work/stop.jsonl" # what an earlier run wrote must not be counted
     "$program" $run --checkpoint-every 7 --out "$work/stop.safetensors" >"$work/stop.jsonl" 2>/dev/null &
     pid=$!
     while kill -0 $pid 2>/dev/null && [ "$(losses "$work/stop.jsonl" | wc -l)" -lt "$2" ]; do sleep 0.01; done

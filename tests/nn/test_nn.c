@@ -25,8 +25,8 @@ static tsr_nn *convnet(tsr_ctx *c) { return tsr_convnet(c, 8, 8, 10); }
 /* What torch prints for the same modules: name, shape. */
 static const struct { const char *what; tsr_nn *(*make)(tsr_ctx *c); const char *params; } trees[] = {
     {"block", block, "norm1.weight[8] norm1.bias[8] attn.in_proj_weight[24,8] attn.in_proj_bias[24] "
-        "attn.out_proj.weight[8,8] attn.out_proj.bias[8] norm2.weight[8] norm2.bias[8] mlp.0.weight[32,8] mlp.0.bias[32] "
-        "mlp.2.weight[8,32] mlp.2.bias[8] "},
+        "attn.out_proj.weight[8,8] attn.out_proj.bias[8] norm2.weight[8] norm2.bias[8] mlp.0.weight[32,8] "
+        "mlp.0.bias[32] mlp.2.weight[8,32] mlp.2.bias[8] "},
     {"conv_bn", conv_bn,
         "0.weight[6,2,3] 1.weight[6] 1.bias[6] 1.running_mean[6] 1.running_var[6] 2.weight[6] 2.bias[6] "
         "3.weight[9] "},
