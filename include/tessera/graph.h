@@ -135,7 +135,7 @@ tsr_buf *tsr_buf_new(tsr_ctx *c, size_t bytes);      /* host memory, 64-byte ali
 tsr_buf *tsr_buf_borrow(tsr_ctx *c, const void *p, size_t bytes, void (*give_back)(void *user), void *user);
 tsr_buf *tsr_buf_keep(tsr_buf *b);
 void tsr_buf_free(tsr_buf *b);                       /* drops one reference; NULL is accepted */
-size_t tsr_buf_bytes(const tsr_buf *b);
+size_t tsr_buf_bytes(const tsr_buf *b);              /* at least what was asked for */
 void *tsr_buf_data(tsr_buf *b);                      /* host address, or NULL for memory the host cannot see */
 
 #ifdef __cplusplus

@@ -4,6 +4,6 @@
 
 #include "cli/cli.h"
 
-extern const struct cli_verb verb_train, verb_predict, verb_plan, verb_env, verb_version, verb_help;
+extern const struct cli_verb verb_train, verb_predict, verb_plan, verb_bench, verb_env, verb_version, verb_help;
 
 #endif

@@ -5,6 +5,8 @@
 #ifndef GRAPH_ROOM_H
 #define GRAPH_ROOM_H
 
+#include <stdatomic.h>
+
 #include "graph/node.h"
 
 #define TEXT_RING 16
@@ -16,6 +18,17 @@ struct tsr_scope {
     VEC(tsr_node *) held;
 };
 
+/* Host buffers kept for the next of their size (buf.c). */
+enum { BUFFERS_KEPT = 256 };
+struct kept_block { void *p; size_t bytes; };
+struct buf_cache {
+    atomic_flag busy;
+    int n;
+    size_t total;
+    struct kept_block block[BUFFERS_KEPT];
+};
+void buf_cache_empty(tsr_ctx *c, struct buf_cache *k);
+
 struct graph_room {
     struct arena mem; /* extents, types, symbol names */
     struct map extents, types, nodes;
@@ -26,6 +39,7 @@ struct graph_room {
     tsr_node *poison;
     char text[TEXT_RING][TEXT_BYTES];
     int text_next;
+    struct buf_cache buffers;
 };
 
 struct graph_room *graph_room(tsr_ctx *c); /* made at first use; NULL: out of memory, recorded */

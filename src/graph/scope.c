@@ -23,6 +23,7 @@ static void room_close(tsr_ctx *c, void *state) {
     map_release(c, &g->extents);
     map_release(c, &g->types);
     map_release(c, &g->nodes);
+    buf_cache_empty(c, &g->buffers);
     arena_release(&g->mem);
     ctx_slot_set(c, SLOT_GRAPH, NULL, NULL);
     mem_del(c, g);
