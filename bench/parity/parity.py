@@ -347,8 +347,8 @@ def main():
         failed += sum(not r[-1] for r in rows)
     print("\nGreatest errors\n\n" + "\n".join(summary))
     if timings:
-        print(f"\nOne training step, ms, threads: {THREADS} each, cores: {os.cpu_count()}.\nTessera, PyTorch, ratio by the "
-              "clock; the same of all threads' work; load\n\n" + "\n".join(timings))
+        print(f"\nOne training step, ms, threads: {THREADS} each, cores: {os.cpu_count()}.\n"
+              "Tessera, PyTorch, ratio by the clock; the same of all threads' work; load\n\n" + "\n".join(timings))
     print(f"\n{'PASS' if not failed else f'FAIL: {failed} errors above their tolerance'} "
           f"(torch {torch.__version__}, seed {SEED})")
     return 1 if failed else 0
