@@ -76,8 +76,8 @@ static tsr_plan_info measure(tsr_fn *build(tsr_ctx *), const char *fuse, char na
     tsr_ctx *c = tsr_open(&(tsr_config){.device = "null"});
     tsr_fn *f = c ? build(c) : NULL;
     if (f) snprintf(name, 64, "%s", tsr_fn_name(f));
-    if (!f || tsr_plan_measure(c, f, &info)) fprintf(stderr, "%s: %s\n", name,
-        c ? tsr_error_message(c) : "out of memory");
+    if (!f || tsr_plan_measure(c, f, &info))
+        fprintf(stderr, "%s: %s\n", name, c ? tsr_error_message(c) : "out of memory");
     char *text = f && print ? tsr_plan_text(c, f) : NULL;
     if (text) puts(text);
     tsr_text_free(c, text);

@@ -23,8 +23,11 @@ function(tsr_add_isa_objects owner sources out)
             add_library(tessera_isa_${isa} OBJECT ${sources})
             target_include_directories(tessera_isa_${isa} PRIVATE include src)
             target_link_libraries(tessera_isa_${isa} PRIVATE tsr_flags tsr_math_flags)
+            # clang: -Wpass-failed is how it says that a loop it was asked to vectorize stays a loop. gcc: AddressSanitizer
+            # puts 64-byte vectors at 32-byte places in the frames it keeps to catch uses after return (gcc bug 110027).
             target_compile_options(tessera_isa_${isa} PRIVATE ${TSR_ISA_FLAGS_${isa}} -O3
-                $<$<C_COMPILER_ID:Clang>:-Wno-pass-failed>) # its way to say that a loop it was asked to vectorize stays a loop
+                $<$<C_COMPILER_ID:Clang>:-Wno-pass-failed>
+                $<$<AND:$<CONFIG:Asan>,$<C_COMPILER_ID:GNU>>:--param=asan-use-after-return=0>)
             target_compile_definitions(tessera_isa_${isa} PRIVATE TSR_ISA_SUFFIX=${isa} TSR_ISA_LEVEL=${level}
                 TSR_ISA_LEVELS=${levels})
             list(APPEND objects $<TARGET_OBJECTS:tessera_isa_${isa}>)

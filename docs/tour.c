@@ -8,15 +8,21 @@
 
 #include "tessera/tessera.h"
 
-#define MUST(x) do { if (!(x)) { printf("line %d: %s (%s)\n", __LINE__, #x, tsr_error_message(c)); return 1; } } while (0)
+#define MUST(x)                                                                        \
+    do {                                                                               \
+        if (!(x)) {                                                                    \
+            printf("line %d: %s (%s)\n", __LINE__, #x, tsr_error_message(c));          \
+            return 1;                                                                  \
+        }                                                                              \
+    } while (0)
 
 int main(void) {
     /* 1. A context owns everything; there are no globals. */
     tsr_ctx *c = tsr_open(NULL);
     if (!c) return 1;
 
-    /* 2. Building is lazy and cannot fail loudly: expressions nest, and one check at the end
-     * suffices. Equal nodes are one pointer. */
+    /* 2. Building is lazy and cannot fail loudly: expressions nest, and one check at the end suffices. Equal nodes are
+     * one pointer. */
     tsr_node *x = tsr_tensor(c, TSR_F32, 2, (int64_t[]){2, 3}, (float[]){1, 2, 3, 4, 5, 6});
     tsr_node *y = tsr_softmax(c, tsr_mul(c, x, x), -1);
     MUST(tsr_mul(c, x, x) == tsr_mul(c, x, x));
@@ -50,8 +56,8 @@ int main(void) {
     tsr_fn *step = tsr_fn_end(c, 1, &loss);
     MUST(step);
 
-    /* 6. Running compiles once; the next batch sizes bind the same plan and build no
-     * kernel. y = 2 a - b + 1/2 is found. */
+    /* 6. Running compiles once; the next batch sizes bind the same plan and build no kernel. What is found is
+     * y = 2 a - b + 1/2. */
     uint64_t kernels = 0;
     for (int turn = 0; turn < 200; turn++) {
         int64_t rows = 8 + turn % 5;
@@ -61,8 +67,8 @@ int main(void) {
             t[i] = 2 * a[i][0] - a[i][1] + 0.5f;
         }
         tsr_scope *s = tsr_scope_begin(c); /* what this turn makes goes with it; the variables keep what they hold */
-        tsr_node *arg[2] = {tsr_tensor(c, TSR_F32, 2, (int64_t[]){rows, 2}, a), tsr_tensor(c, TSR_F32, 1, &rows, t)},
-            *l;
+        tsr_node *l, *arg[2] = {tsr_tensor(c, TSR_F32, 2, (int64_t[]){rows, 2}, a),
+                                tsr_tensor(c, TSR_F32, 1, &rows, t)};
         MUST(tsr_run(c, step, 2, arg, &l) == TSR_OK);
         if (turn % 50 == 0) printf("turn %3d, loss %.6f\n", turn, tsr_read_scalar(c, l));
         tsr_scope_end(c, s);
@@ -86,8 +92,8 @@ int main(void) {
     /* 8. A tile program of one's own is an op like any other: here y = 2 x, 64 elements an instance. */
     tsr_tile *k = tsr_tile_new(c, "twice");
     tsr_tv src = tsr_tile_arg_buf(k, TSR_F32, TSR_TILE_IN, "x"), dst = tsr_tile_arg_buf(k, TSR_F32, TSR_TILE_OUT, "y");
-    tsr_tv n = tsr_tile_arg(k, TSR_I64, "n"), base = tsr_tile_elem2(k, TSR_S_MUL, tsr_tile_pid(k, 0),
-        tsr_tile_int(k, TSR_I64, 64));
+    tsr_tv n = tsr_tile_arg(k, TSR_I64, "n");
+    tsr_tv base = tsr_tile_elem2(k, TSR_S_MUL, tsr_tile_pid(k, 0), tsr_tile_int(k, TSR_I64, 64));
     tsr_tile_block at = {.rank = 1, .extent = {64}, .base = base, .stride = {tsr_tile_int(k, TSR_I64, 1)},
                          .lo = {TSR_TV_NONE}, .hi = {tsr_tile_elem2(k, TSR_S_SUB, n, base)}};
     tsr_tv tile = tsr_tile_load(k, src, &at, TSR_TV_NONE);

@@ -131,7 +131,8 @@ tsr_status tsr_var_assign(tsr_ctx *c, tsr_var *v, tsr_node *value); /* same type
 
 /* ---- buffers ------------------------------------------------------------------------------------------------------*/
 tsr_buf *tsr_buf_new(tsr_ctx *c, size_t bytes);      /* host memory, 64-byte aligned, uninitialised; NULL: ENOMEM */
-/* Memory of somebody else's (a mapped file), read only: give_back(user) is called when the last reference is dropped. */
+/* Memory of somebody else's (a mapped file), read only: give_back(user) is called when the last reference is
+ * dropped. */
 tsr_buf *tsr_buf_borrow(tsr_ctx *c, const void *p, size_t bytes, void (*give_back)(void *user), void *user);
 tsr_buf *tsr_buf_keep(tsr_buf *b);
 void tsr_buf_free(tsr_buf *b);                       /* drops one reference; NULL is accepted */

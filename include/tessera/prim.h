@@ -99,8 +99,8 @@ tsr_node *tsr_prim_conv(tsr_ctx *c, tsr_node *x, tsr_node *w, const tsr_conv_dim
 
 /* Library kernels. */
 /* Sorts n operands of one shape along axis by the first `keys` of them, lexicographically. Floats: -0 = +0, every NaN
- * equal and above +inf; descending is the exact reverse. sort_total: IEEE's -NaN < -inf < ... < -0 < +0 < ... < inf < NaN.
- * Equal keys keep their order, whether `stable` asks for it or not. Tuple of n results. */
+ * equal and above +inf; descending is the exact reverse. sort_total: IEEE's -NaN < -inf < ... < -0 < +0 < ... < inf <
+ * NaN. Equal keys keep their order, whether `stable` asks for it or not. Tuple of n results. */
 tsr_node *tsr_prim_sort(tsr_ctx *c, int n, tsr_node *const *x, int axis, int keys, bool descending, bool stable);
 tsr_node *tsr_prim_sort_total(tsr_ctx *c, int n, tsr_node *const *x, int axis, int keys, bool descending, bool stable);
 /* last axis; tuple (values, i32 indices); ties: least index */

@@ -198,6 +198,7 @@ const struct cli_verb verb_predict = {
     .max_args = 1, .option = table,
     .noption = sizeof table / sizeof *table, .run = run,
     .about = "MODEL is a file that tessera train has written (digits.safetensors).\n",
-    .examples = "  tessera predict\n  tessera predict model.safetensors --count 20\n"
+    .examples = "  tessera predict\n"
+                "  tessera predict model.safetensors --count 20\n"
                 "  tessera predict --json | tail -1\n",
 };

@@ -183,8 +183,8 @@ static int term_order(const struct term *a, const struct term *b) {
 
 static bool too_big(tsr_ctx *c) {
     err_set(c, TSR_EUNSUPPORTED,
-            "extent expression grew past %d terms, degree %d or 64 bits: bind some symbols to constants first", POLY_TERMS,
-            POLY_DEGREE);
+            "extent expression grew past %d terms, degree %d or 64 bits: bind some symbols to constants first",
+            POLY_TERMS, POLY_DEGREE);
     return false;
 }
 

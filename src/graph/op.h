@@ -1,7 +1,7 @@
 /* op.h: the record of one op, and what its rules are written with. One op, one place: src/graph/op_<family>.c.
  *
- * A rule that does not exist is an explicit sentinel (no_vjp, no_vmap, ...), never NULL by accident. Rules build graph with
- * the builders of prim.h, so they work eagerly, inside fns, and under each other. */
+ * A rule that does not exist is an explicit sentinel (no_vjp, no_vmap, ...), never NULL by accident. Rules build graph
+ * with the builders of prim.h, so they work eagerly, inside fns, and under each other. */
 #ifndef GRAPH_OP_H
 #define GRAPH_OP_H
 
@@ -13,7 +13,7 @@
 enum op_class {
     OP_LEAF,     /* no computation: PARAM, CONST, VALUE, ITEM, STOP_GRADIENT, BARRIER, PARTITION_ID, ... */
     OP_ELEM,     /* one scalar function on every element */
-    OP_MOVE,     /* index arithmetic: reads source elements at computed places, computes nothing (CONVERT/BITCAST: elementwise) */
+    OP_MOVE,     /* index arithmetic: reads source elements at computed places, computes nothing */
     OP_REDUCING, /* REDUCE, ARGREDUCE, CUMULATE, REDUCE_WINDOW, SELECT_AND_SCATTER */
     OP_CONTRACT, /* DOT, CONV */
     OP_LIBRARY,  /* a named library kernel of the device */
@@ -21,10 +21,11 @@ enum op_class {
     OP_EXTERN    /* user tile programs, host calls, collectives */
 };
 
-/* Gradient rule (reverse mode). gout[i] is the cotangent of result i (never NULL: zeros are built for it); write to gsrc[j]
- * the cotangent of source j, same type as the source, or leave it NULL for zero. want[j] is false when nobody needs
- * gsrc[j] (skip its work). Returns false with an error recorded when the op is not differentiable. For complex: the
- * cotangent convention of JAX (gradients are conjugated only where the formula says so; vjp of f at x applied to g is the transpose, g^T J). */
+/* Gradient rule (reverse mode). gout[i] is the cotangent of result i (never NULL: zeros are built for it); write
+ * to gsrc[j] the cotangent of source j, same type as the source, or leave it NULL for zero. want[j] is false when
+ * nobody needs gsrc[j] (skip its work). Returns false with an error recorded when the op is not differentiable.
+ * For complex: the cotangent convention of JAX (gradients are conjugated only where the formula says so; vjp of f
+ * at x applied to g is the transpose, g^T J). */
 typedef bool op_vjp(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const bool *want, tsr_node **gsrc);
 /* Batching rule. src[j] has the batch axis in front (extent `size`) iff batched[j]; the result must have it in front.
  * For many-result ops the result is a tuple node, every item batched. */
@@ -55,22 +56,24 @@ typedef tsr_status op_ref(struct ref_call *r);
 struct ref_val { double re, im; int64_t i; uint64_t u; };
 struct ref_val ref_get(const struct ref_tensor *t, int64_t index);
 void ref_set(struct ref_tensor *t, int64_t index, struct ref_val v); /* rounds (RNE) or wraps to the dtype */
-struct ref_val ref_convert(struct ref_val v, tsr_dtype from, tsr_dtype to); /* StableHLO convert, before ref_set's rounding */
-struct ref_val ref_scalar(tsr_scalar fn, tsr_dtype t, const struct ref_val *operand); /* t: dtype of the operands (of x for select) */
+/* StableHLO convert, before ref_set's rounding */
+struct ref_val ref_convert(struct ref_val v, tsr_dtype from, tsr_dtype to);
+/* t: dtype of the operands (of x for select) */
+struct ref_val ref_scalar(tsr_scalar fn, tsr_dtype t, const struct ref_val *operand);
 struct ref_val ref_reduce(tsr_reduce op, tsr_dtype t, struct ref_val a, struct ref_val b);
 struct ref_val ref_reduce_identity(tsr_reduce op, tsr_dtype t);
 /* Row-major index helpers. */
 void ref_unravel(int rank, const int64_t *dim, int64_t flat, int64_t *index);
 int64_t ref_ravel(int rank, const int64_t *dim, const int64_t *index);
 
-/* Test sampler: build one random instance of the op as a fn of parameters. Called again and again with fresh random state;
- * it should over time cover every attribute combination, extents 0, 1, primes and (rarely) beyond a tile. */
+/* Test sampler: build one random instance of the op as a fn of parameters. Called again and again with fresh random
+ * state; it should over time cover every attribute combination, extents 0, 1, primes and (rarely) beyond a tile. */
 struct sample {
     tsr_dtype dtype;      /* asked for; the sampler is only called for dtypes its record admits */
     struct rng *rng;
     int size;             /* 0 small (gradients by finite differences: <= 32 elements), 1 medium, 2 beyond a tile */
     double lo[8], hi[8];  /* out: range of each parameter's random data (preset to -2, 2; integers too) */
-    bool distinct;        /* out: data must be pairwise distinct and apart (max, sort: kinks in the way of finite differences) */
+    bool distinct;        /* out: data must be pairwise distinct and apart (max, sort: no kink near a difference) */
     bool smooth;          /* out: twice differentiable in that range (preset true for floats) */
     double rtol, atol;    /* out: tolerance of a fast device against the reference, preset from the dtype */
 };
@@ -94,19 +97,18 @@ extern const struct op_def op_elem[TSR_SCALAR_COUNT];
 const struct op_def *op_def(enum tsr_op op);
 bool op_admits(const char *domain, tsr_dtype t); /* does a domain (letters of the kinds) name the kind of t? */
 
-/* Sentinels. */
-bool vjp_zero(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const bool *want, tsr_node **gsrc);   /* piecewise constant: no gradient flows */
-bool vjp_none(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const bool *want, tsr_node **gsrc);   /* error: not differentiable */
-bool vjp_higher(tsr_ctx *c, tsr_node *n, tsr_node *const *gout, const bool *want, tsr_node **gsrc); /* transform/ handles it (bodies) */
-tsr_node *vmap_none(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size);
-tsr_node *vmap_higher(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const bool *batched, const tsr_extent *size);
+/* Sentinels. vjp_zero: piecewise constant, no gradient flows. *_none: an error, there is no such rule. *_higher: the
+ * op has bodies, transform/ handles it. */
+op_vjp vjp_zero, vjp_none, vjp_higher;
+op_vmap vmap_none, vmap_higher;
 tsr_status ref_by_interpreter(struct ref_call *r); /* leaves, calls and control: the interpreter itself runs them */
 tsr_fn *sample_elsewhere(tsr_ctx *c, struct sample *s); /* tested by a test of its own, returns NULL */
 
 /* For rules. */
 tsr_node *rule_zeros(tsr_ctx *c, const tsr_type *t);
 tsr_node *rule_full_like(tsr_ctx *c, const tsr_node *n, double v);
-tsr_node *rule_batch(tsr_ctx *c, tsr_node *x, bool batched, const tsr_extent *size); /* broadcast to a front batch axis unless batched */
+/* broadcast to a front batch axis unless batched */
+tsr_node *rule_batch(tsr_ctx *c, tsr_node *x, bool batched, const tsr_extent *size);
 /* Sum x back to the type it was broadcast from (user-level broadcasting). */
 tsr_node *rule_unbroadcast(tsr_ctx *c, tsr_node *x, const tsr_type *to);
 
@@ -117,6 +119,7 @@ struct composite {
     op_vjp *vjp; /* NULL: through the body */
 };
 /* The (cached) fn of a composite for these operand types and attributes, called on them. out: (results). */
-void composite_call(tsr_ctx *c, const struct composite *d, int n, tsr_node *const *in, int nattr, const struct attr *attr, tsr_node **out, int nout);
+void composite_call(tsr_ctx *c, const struct composite *d, int n, tsr_node *const *in, int nattr,
+    const struct attr *attr, tsr_node **out, int nout);
 
 #endif

@@ -42,7 +42,8 @@ static int utf8_length(const unsigned char *s) {
     return 0;
 }
 
-/* A copy of a name that prints and reads back as it is: bytes that are no UTF-8 become '?', its end is cut off when too long. */
+/* A copy of a name that prints and reads back as it is: bytes that are no UTF-8 become '?', its end is cut off when it
+ * is too long. */
 static char *copy_name(tsr_ctx *c, const char *name) {
     char *copy = mem_strdup(c, name ? name : "");
     unsigned char *s = (unsigned char *)copy, *from = s;

@@ -1,7 +1,7 @@
 /* test_run.c: from graph to numbers: eval, run, variables, symbolic sizes, control flow, checking modes, threads.
  *
- * The oracle is the reference interpreter (tsr_interpret) and plain loops. What would be
- * wrong if a test failed is said at each one. */
+ * The oracle is the reference interpreter (tsr_interpret) and plain loops. What would be wrong if a test failed is
+ * said at each one. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -167,12 +167,11 @@ TEST(arguments_are_checked) {
     tsr_ctx *c = test_ctx();
     const tsr_extent *B = tsr_extent_symbol(c, "B", 1, 64), *e[2] = {B, B};
     CHECK_EQ(tsr_fn_begin(c, "square"), TSR_OK);
-    tsr_node *x = tsr_param(c, tsr_type_tensor(c, TSR_F32, 2, e), "x"), *y = tsr_add(c, x, tsr_transpose(c, x, NULL)),
-        *out;
+    tsr_node *x = tsr_param(c, tsr_type_tensor(c, TSR_F32, 2, e), "x"), *y = tsr_add(c, x, tsr_transpose(c, x, NULL));
     tsr_fn *f = tsr_fn_end(c, 1, &y);
     CHECK_OK(c);
-    tsr_node *a = random_f32(c, 2, (int64_t[]){3, 3}), *b = random_f32(c, 2, (int64_t[]){3, 4}),
-        *d = random_f32(c, 2, (int64_t[]){65, 65});
+    tsr_node *a = random_f32(c, 2, (int64_t[]){3, 3}), *b = random_f32(c, 2, (int64_t[]){3, 4});
+    tsr_node *d = random_f32(c, 2, (int64_t[]){65, 65}), *out;
     CHECK_EQ(tsr_run(c, f, 1, &a, &out), TSR_OK);
     CHECK_EQ(tsr_run(c, f, 1, &b, &out), TSR_EINVAL);
     CHECK_ERROR(c, TSR_EINVAL, "B = 4");
@@ -187,9 +186,8 @@ TEST(results_may_be_parameters_literals_and_parts) {
     tsr_ctx *c = test_ctx();
     CHECK_EQ(tsr_fn_begin(c, "pass"), TSR_OK);
     tsr_node *x = tsr_param(c, tsr_type_dims(c, TSR_F32, 1, (int64_t[]){6}), "x");
-    tsr_node *y = tsr_add(c, x, x), *r[6] = {x, tsr_scalar_float(c, TSR_F32, 3), y,
-        tsr_reshape(c, y, 2, (int64_t[]){2, 3}), y,
-                                            tsr_slice(c, y, 0, 2, 4, 1)};
+    tsr_node *y = tsr_add(c, x, x), *three = tsr_scalar_float(c, TSR_F32, 3);
+    tsr_node *r[6] = {x, three, y, tsr_reshape(c, y, 2, (int64_t[]){2, 3}), y, tsr_slice(c, y, 0, 2, 4, 1)};
     tsr_fn *f = tsr_fn_end(c, 6, r);
     tsr_node *in = random_f32(c, 1, (int64_t[]){6}), *got[6], *want[6];
     CHECK_EQ(tsr_run(c, f, 1, &in, got), TSR_OK);
@@ -215,8 +213,8 @@ TEST(loops_and_branches_match_the_interpreter) {
     tsr_fn *cond = tsr_fn_end(c, 1, &go);
     tsr_fn_begin(c, "body");
     i = tsr_param(c, i32, "i"), v = tsr_param(c, vec, "v");
-    tsr_node *next[2] = {tsr_add(c, i, tsr_scalar_int(c, TSR_I32, 1)), tsr_add(c, tsr_mul(c, v, tsr_num(c, v, 0.5)),
-        x)};
+    tsr_node *half = tsr_mul(c, v, tsr_num(c, v, 0.5));
+    tsr_node *next[2] = {tsr_add(c, i, tsr_scalar_int(c, TSR_I32, 1)), tsr_add(c, half, x)};
     tsr_fn *body = tsr_fn_end(c, 2, next);
     tsr_node *init[2] = {tsr_scalar_int(c, TSR_I32, 0), x}, *w = tsr_prim_while(c, cond, body, 2, init, 0);
     tsr_fn_begin(c, "turn");
@@ -370,8 +368,8 @@ static bool run_small_net(tsr_ctx *c, void *arg) {
     n.w2 = tsr_var_new(c, "w2", tsr_tensor(c, TSR_F32, 2, (int64_t[]){2, 2}, data));
     if (!n.w1 || !n.b1 || !n.w2) goto out;
     if (!(f = net_step(c, &n, tsr_extent_int(c, 4)))) goto out;
-    tsr_node *in[2] = {tsr_tensor(c, TSR_F32, 2, (int64_t[]){4, 3}, data), tsr_tensor(c, TSR_I32, 1, (int64_t[]){4},
-        label)}, *loss;
+    tsr_node *loss, *labels = tsr_tensor(c, TSR_I32, 1, (int64_t[]){4}, label);
+    tsr_node *in[2] = {tsr_tensor(c, TSR_F32, 2, (int64_t[]){4, 3}, data), labels};
     ok = tsr_run(c, f, 2, in, &loss) == TSR_OK && isfinite(tsr_read_scalar(c, loss));
 out:
     tsr_fn_free(c, f);

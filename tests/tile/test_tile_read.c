@@ -161,7 +161,8 @@ TEST(mutations_do_no_harm) {
     free(copy), free(text);
 }
 
-/* Names that are no UTF-8, or too long, are mended when a program is built, so that its text reads back as the same program. */
+/* Names that are no UTF-8, or too long, are mended when a program is built, so that its
+ * text reads back as the same program. */
 TEST(names_survive) {
     tsr_ctx *c = test_ctx();
     char name[400];
