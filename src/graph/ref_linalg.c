@@ -28,7 +28,8 @@ static int64_t cols_of(const struct ref_tensor *t) { return t->dim[t->rank - 1];
 static void get(const struct ref_tensor *t, int64_t index, struct mat *m) {
     for (int64_t i = 0; i < m->r * m->c; i++) {
         struct ref_val v = ref_get(t, index * m->r * m->c + i);
-        m->p[i] = dtype_is_complex(t->dtype) ? CMPLX(v.re, v.im) : v.re;
+        double *part = (double *)(m->p + i); /* re + im * I would lose infinities */
+        part[0] = v.re, part[1] = dtype_is_complex(t->dtype) ? v.im : 0;
     }
 }
 static void put(struct ref_tensor *t, int64_t index, const struct mat *m) {

@@ -270,8 +270,13 @@ static int float_test(tsr_scalar fn, real a, real b) {
 
 static bool before(struct value a, struct value b) { return a.re < b.re || (a.re == b.re && a.im < b.im); }
 
+static long double complex complex_of(struct value a) {
+    union { long double part[2]; long double complex z; } u = {{a.re, a.im}};
+    return u.z;
+}
+
 static struct value complex_oracle(tsr_scalar fn, struct value a, struct value b) {
-    long double complex x = CMPLXL(a.re, a.im), y = CMPLXL(b.re, b.im), r = 0;
+    long double complex x = complex_of(a), y = complex_of(b), r = 0;
     switch (fn) {
         case TSR_S_NEG: r = -x; break;
         case TSR_S_SIGN: r = x == 0 ? x : x / cabsl(x); break;

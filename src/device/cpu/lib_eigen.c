@@ -331,7 +331,7 @@ static void eigh_complex(const struct batch_job *b, int64_t index, double *scrat
         w[c] = creal(a[best * n + best]);
         double complex f = phase_of_column(n, v, best);
         for (int64_t i = 0; i < n; i++) out[i * n + c] = f * v[i * n + best];
-        a[best * n + best] = CMPLX(w[c], NAN);
+        ((double *)(a + best * n + best))[1] = NAN;
     }
     lib_store_f64(b->k->t[1].dtype, b->k->t[1].p, index * n, n, w);
     lib_store_f64(t->dtype, b->k->t[2].p, index * n * n, n * n, (const double *)out);
