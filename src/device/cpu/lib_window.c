@@ -3,7 +3,10 @@
  * Each element of src belongs to a window of x; it is added to the position of the first greatest (or least) element in
  * that window, in row-major order of src. Padding is never chosen, a NaN always is (the first one), a window of padding
  * alone adds nowhere. Leading axes with windows of one element are independent slabs and run in parallel; a slab is
- * sequential, so the order of every sum is fixed. Narrow floats are widened to f32 around a slab and rounded once. */
+ * sequential, so the order of every sum is fixed. Narrow floats are widened to f32 around a slab and rounded once.
+ *
+ * The offsets of a window's elements from its first are the same for every window, so they are a table made once; only
+ * a window that reaches into the padding asks of each element whether it is there. */
 #include <stdatomic.h>
 #include <string.h>
 
@@ -16,6 +19,7 @@ struct pool_job {
     const int64_t *xdim, *sdim, *window, *stride, *low; /* past the slab axes: (rank - skip) */
     int64_t xs[LIB_MAX_RANK];
     int64_t xcount, scount;                            /* of a slab */
+    int64_t *offset, count;                            /* of a window's elements from its first: (count) */
     void (*slab)(const struct pool_job *j, const void *x, const void *src, void *y);
     atomic_bool failed;
 };
@@ -38,25 +42,54 @@ static int64_t window_offset(const struct pool_job *j, int n, const int64_t *at,
     return offset;
 }
 
-#define SLAB(T, A)                                                                                 \
-    static void slab_##T(const struct pool_job *j, const void *xp, const void *sp, void *yp) {     \
-        const T *x = xp, *src = sp;                                                                \
-        T *y = yp;                                                                                 \
-        int n = j->rank - j->skip;                                                                 \
-        int64_t at[LIB_MAX_RANK] = {0}, s = 0;                                                     \
-        memset(y, 0, (size_t)j->xcount * sizeof *y);                                               \
-        do {                                                                                       \
-            int64_t in[LIB_MAX_RANK] = {0}, best = -1;                                             \
-            do {                                                                                   \
-                int64_t o = window_offset(j, n, at, in);                                           \
-                if (o < 0) continue;                                                               \
-                bool nan = x[o] != x[o];                                                           \
-                if (best >= 0 && (nan ? x[best] != x[best] : !(j->least ? x[o] < x[best] : x[o] > x[best]))) continue; \
-                best = o;                                                                          \
-            } while (next_index(n, j->window, in));                                                \
-            if (best >= 0) y[best] = (T)((A)y[best] + (A)src[s]);                                  \
-            s++;                                                                                   \
-        } while (next_index(n, j->sdim, at));                                                      \
+/* Offset in x of the first element of the window at `at` when all of it lies inside x; else -1. */
+static int64_t window_inside(const struct pool_job *j, int n, const int64_t *at) {
+    int64_t offset = 0;
+    for (int i = 0; i < n; i++) {
+        int64_t c = at[i] * j->stride[i] - j->low[i];
+        if (c < 0 || c + j->window[i] > j->xdim[i]) return -1;
+        offset += c * j->xs[i];
+    }
+    return offset;
+}
+
+/* A challenger wins over the best so far when it is beyond it, or the first NaN. */
+#define WINS(least, a, best) ((int)((best) == (best)) & !((least) ? (a) >= (best) : (a) <= (best)))
+
+#define SLAB(T, A)                                                                             \
+    /* The first best of a window inside x; o: its first element. */                           \
+    static int64_t best_##T(const struct pool_job *j, const T *x, int64_t o) {                 \
+        T best = x[o];                                                                         \
+        int64_t place = 0;                                                                     \
+        for (int64_t i = 1; i < j->count; i++) {                                               \
+            T v = x[o + j->offset[i]];                                                         \
+            bool wins = WINS(j->least, v, best);                                               \
+            best = wins ? v : best;                                                            \
+            place = wins ? i : place;                                                          \
+        }                                                                                      \
+        return o + j->offset[place];                                                           \
+    }                                                                                          \
+    static int64_t best_padded_##T(const struct pool_job *j, const T *x, const int64_t *at) {  \
+        int64_t in[LIB_MAX_RANK] = {0}, best = -1;                                             \
+        int n = j->rank - j->skip;                                                             \
+        do {                                                                                   \
+            int64_t o = window_offset(j, n, at, in);                                           \
+            if (o >= 0 && (best < 0 || WINS(j->least, x[o], x[best]))) best = o;               \
+        } while (next_index(n, j->window, in));                                                \
+        return best;                                                                           \
+    }                                                                                          \
+    static void slab_##T(const struct pool_job *j, const void *xp, const void *sp, void *yp) { \
+        const T *x = xp, *src = sp;                                                            \
+        T *y = yp;                                                                             \
+        int n = j->rank - j->skip;                                                             \
+        int64_t at[LIB_MAX_RANK] = {0}, s = 0;                                                 \
+        memset(y, 0, (size_t)j->xcount * sizeof *y);                                           \
+        do {                                                                                   \
+            int64_t o = window_inside(j, n, at);                                               \
+            int64_t best = o >= 0 ? best_##T(j, x, o) : best_padded_##T(j, x, at);             \
+            if (best >= 0) y[best] = (T)((A)y[best] + (A)src[s]);                              \
+            s++;                                                                               \
+        } while (next_index(n, j->sdim, at));                                                  \
     }
 SLAB(double, double)
 SLAB(float, float)
@@ -106,6 +139,20 @@ static void slab_task(void *arg, int64_t i, int worker) {
     else j->slab(j, x, src, y);
 }
 
+/* The table of offsets; false: no memory. */
+static bool list_offsets(struct pool_job *j) {
+    int n = j->rank - j->skip;
+    int64_t in[LIB_MAX_RANK] = {0};
+    int64_t *o = j->offset = mem_array(j->k->c, (size_t)j->count, sizeof *o);
+    if (!o) return false;
+    do {
+        *o = 0;
+        for (int i = 0; i < n; i++) *o += in[i] * j->xs[i];
+        o++;
+    } while (next_index(n, j->window, in));
+    return true;
+}
+
 tsr_status lib_select_and_scatter(const struct lib_call *k) {
     const struct lib_tensor *x = &k->t[0], *src = &k->t[1], *y = &k->t[2];
     int r = x->rank, skip = 0;
@@ -121,7 +168,10 @@ tsr_status lib_select_and_scatter(const struct lib_call *k) {
     j.xcount = lib_product(r - skip, j.xdim), j.scount = lib_product(r - skip, j.sdim);
     int64_t step = 1;
     for (int i = r - skip; i-- > 0; step *= j.xdim[i]) j.xs[i] = step;
+    j.count = lib_product(r - skip, j.window);
     TSR_ASSERT(j.slab);
+    if (!list_offsets(&j)) return TSR_ENOMEM;
     pool_for(k->pool, lib_product(skip, x->dim), slab_task, &j);
+    mem_array_free(k->c, j.offset, (size_t)j.count, sizeof *j.offset);
     return atomic_load(&j.failed) ? TSR_ENOMEM : TSR_OK;
 }
