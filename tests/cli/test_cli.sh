@@ -50,10 +50,9 @@ json() {
 
 losses() { sed -n 's/^{"event":"step","epoch":\([0-9]*\),"step":\([0-9]*\),"loss":\([^,]*\),.*/\1 \2 \3/p' "$@"; }
 
-quiet() { "$@" >/dev/null 2>"$work/err"; }
 
 # ---- help and use
-for verb in train predict plan env version help; do
+for verb in train predict plan bench env version help; do
     ok "$verb --help" exits 0 "Usage: tessera $verb" "$program" $verb --help
     ok "help $verb" exits 0 "Usage: tessera $verb" "$program" help $verb
 done

@@ -4,6 +4,8 @@
 
 #include "tessera/data.h"
 
+volatile float sink; /* what is read is used, so that reading it cannot be left out */
+
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n) {
     if (!n) return 0;
@@ -15,8 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n) {
     for (int64_t i = 0; d && d->y && i < d->count; i++) {
         if (d->y[i] < 0 || d->y[i] >= d->classes || !d->class_name[d->y[i]]) abort();
     }
-    volatile float sum = 0;
-    for (int64_t i = 0; d && i < d->count * d->dim[0]; i++) sum += ((const float *)d->x)[i];
+    for (int64_t i = 0; d && i < d->count * d->dim[0]; i++) sink += ((const float *)d->x)[i];
     tsr_data_free(c, d);
     tsr_close(c);
     return 0;

@@ -10,15 +10,16 @@ static unsigned sum_bytes(const tsr_safetensor *t) {
     return sum;
 }
 
+volatile unsigned sink; /* what is read is used, so that reading it cannot be left out */
+
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n) {
     tsr_ctx *c = tsr_open(NULL);
     tsr_safetensors *f = tsr_safetensors_parse(c, p, n, "fuzz");
-    volatile unsigned sum = 0;
     if (!f != (tsr_error_status(c) != TSR_OK)) abort(); /* a failure has its error, a success has none */
     for (int64_t i = 0; f && i < tsr_safetensors_count(f); i++) {
         const tsr_safetensor *t = tsr_safetensors_at(f, i);
-        sum += sum_bytes(t);
+        sink += sum_bytes(t);
         if (tsr_safetensors_find(f, t->name) != t) abort();
         tsr_safetensors_node(c, f, t->name);
     }
