@@ -180,7 +180,6 @@ void pull_within(struct kern *k, const struct guard **g, tsr_tv *cond, const str
 struct ix pull_between(struct kern *k, const struct ix *at, int64_t step, tsr_tv *cond);
 tsr_tv pull_where(struct kern *k, const tsr_node *n, const struct index *x, const struct guard *g, tsr_tv cond,
     bool guarded, tsr_tv other);
-bool pull_can(const tsr_node *n); /* can be computed at any index, wherever it is used */
 typedef tsr_tv pull_rule(struct kern *k, const tsr_node *n, const struct index *x, const struct guard *g);
 pull_rule *pull_rule_of(enum tsr_op op);
 tsr_tv pull_literal(struct kern *k, const tsr_node *n); /* splat CONST as a scalar of the program, or NONE */

@@ -133,12 +133,6 @@ static pull_rule *const rules[TSR_OP_COUNT] = {
 
 pull_rule *pull_rule_of(enum tsr_op op) { return op_is_elem(op) ? pull_elem : rules[op]; }
 
-bool pull_can(const tsr_node *n) {
-    if (n->type->kind != TSR_TENSOR) return false;
-    if (n->op == TSR_OP_BITCAST) return n->type->rank == n->src[0]->type->rank; /* equal widths */
-    return pull_rule_of((enum tsr_op)n->op) != NULL;
-}
-
 static bool from_memory(const struct kern *k, const tsr_node *n) {
     const struct low_node *at = &k->L->at[n->pos];
     return n->op == TSR_OP_PARAM || n->op == TSR_OP_CONST || n->op == TSR_OP_ITEM || (at->stored &&

@@ -52,13 +52,6 @@ tsr_node *la_eye(tsr_ctx *c, const tsr_type *t) {
     return tsr_prim3(c, TSR_S_SELECT, on_diagonal(c, t), tsr_full(c, t, 1), tsr_full(c, t, 0));
 }
 
-tsr_node *la_diag(tsr_ctx *c, tsr_node *a) {
-    if (tsr_is_poison(a)) return tsr_poison(c);
-    int64_t row = a->type->rank - 2;
-    return tsr_prim_reduce(c, tsr_prim3(c, TSR_S_SELECT, on_diagonal(c, a->type), a, rule_zeros(c, a->type)),
-                           TSR_REDUCE_SUM, 1, &row);
-}
-
 /* v repeated along `axis` (of the last two) of t. */
 static tsr_node *repeat(tsr_ctx *c, tsr_node *v, const tsr_type *t, int axis) {
     if (tsr_is_poison(v)) return tsr_poison(c);

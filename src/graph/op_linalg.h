@@ -23,7 +23,6 @@ tsr_node *la_dot(tsr_ctx *c, tsr_node *a, tsr_node *b);        /* (..., M, K) (.
  * without its diagonal. */
 tsr_node *la_tri(tsr_ctx *c, tsr_node *a, bool lower, int64_t from);
 tsr_node *la_eye(tsr_ctx *c, const tsr_type *t);               /* ones on the diagonal of a zero matrix of type t */
-tsr_node *la_diag(tsr_ctx *c, tsr_node *a);                    /* (..., N, N) -> (..., N) */
 tsr_node *la_rows(tsr_ctx *c, tsr_node *v, const tsr_type *t); /* t[..., i, j] = v[..., j], of v's dtype */
 tsr_node *la_cols(tsr_ctx *c, tsr_node *v, const tsr_type *t); /* t[..., i, j] = v[..., i] */
 tsr_node *la_safe_inverse(tsr_ctx *c, tsr_node *a);            /* 1 / a, 0 where a is 0 */

@@ -41,7 +41,4 @@ void vm_free(struct vm_code *code); /* NULL is accepted */
 tsr_status vm_run(tsr_ctx *c, const struct vm_code *code, const int64_t grid[3], const union vm_arg *args,
     struct pool *pool);
 
-size_t vm_scratch_bytes(const struct vm_code *code); /* of one worker, for reports */
-int vm_steps(const struct vm_code *code);            /* steps of the body, for reports */
-
 #endif

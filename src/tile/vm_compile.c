@@ -742,6 +742,3 @@ void vm_free(struct vm_code *k) {
     tsr_tile_free(k->program);
     mem_del(c, k);
 }
-
-size_t vm_scratch_bytes(const struct vm_code *k) { return k->registers + k->scratch; }
-int vm_steps(const struct vm_code *k) { return (int)k->step.n - k->body - 1; }
