@@ -136,8 +136,10 @@ tsr_node *tsr_einsum(tsr_ctx *c, const char *spec, int n, tsr_node *const *x);
 tsr_node *tsr_linear(tsr_ctx *c, tsr_node *x, tsr_node *w, tsr_node *bias);
 
 /* ---- random -------------------------------------------------------------------------------------------------------
- * A key is u64[2]; the same key gives the same numbers on every device. Never use a key
- * twice: fold in a counter instead. */
+ * Philox4x32-10 through the primitive rng_bits: what dropout and the trainer use. A key is u64[2] (tsr_key); the same
+ * key gives the same numbers on every device. Never use a key twice: fold in a counter instead. Where the bits must be
+ * those of jax.random, or keys are to be split, use random.h: its keys are u32[2] (tsr_prng_key), of another type, so
+ * that neither family takes the other's. */
 tsr_node *tsr_key(tsr_ctx *c, uint64_t seed);
 tsr_node *tsr_key_fold(tsr_ctx *c, tsr_node *key, tsr_node *index); /* a new key for each value of an integer scalar */
 tsr_node *tsr_random_uniform(tsr_ctx *c, tsr_node *key, const tsr_type *t, double lo, double hi); /* [lo, hi), float */

@@ -1,6 +1,7 @@
 /* random.h: random numbers as pure functions of a key, split and folded as jax.random does.
  *
- * A key is u32[2]. Nothing has hidden state: the same key gives the same numbers on every device, in any order of
+ * A key is u32[2] (ops.h has keys of u64[2] for dropout and plain Philox numbers; one is refused where the other is
+ * needed). Nothing has hidden state: the same key gives the same numbers on every device, in any order of
  * evaluation, at any batch. Use a key once; for more numbers split it, or fold a counter in.
  *
  * The bits are those of jax.random with its default generator (threefry2x32) and its default layout (the configuration

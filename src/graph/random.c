@@ -57,7 +57,7 @@ static struct pair threefry(tsr_ctx *c, struct pair k, struct pair x) {
 static bool key_halves(tsr_ctx *c, const char *what, tsr_node *key, const tsr_type *t, struct pair *out) {
     if (tsr_is_poison(key) || !t) return false;
     if (key->type != tsr_type_dims(c, TSR_U32, 1, (int64_t[]){2}))
-        return fail(c, what, key->type, "a key is u32[2]; make one with tsr_prng_key"), false;
+        return fail(c, what, key->type, "a key is u32[2], of tsr_prng_key (u64[2] keys are for tsr_random_*)"), false;
     const tsr_type *scalar = tsr_type_dims(c, TSR_U32, 0, NULL), *wide = type_with_dtype(c, t, TSR_U32);
     tsr_node *half[2];
     for (int64_t i = 0; i < 2; i++) {
