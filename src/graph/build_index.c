@@ -123,7 +123,9 @@ tsr_node *tsr_key(tsr_ctx *c, uint64_t seed) {
 static bool check_key(tsr_ctx *c, const char *what, tsr_node *key) {
     if (build_bad(c, 1, &key)) return false;
     if (key->type == tsr_type_dims(c, TSR_U64, 1, (int64_t[]){2})) return true;
-    return build_fail(c, "%s: the key is %s; a key is u64[2], of tsr_key (u32[2] keys are for tsr_prng_*)", what, type_text(c, key->type)), false;
+    build_fail(c, "%s: the key is %s; a key is u64[2], of tsr_key (u32[2] keys are for tsr_prng_*)", what,
+               type_text(c, key->type));
+    return false;
 }
 
 static tsr_node *bits(tsr_ctx *c, tsr_node *state, const tsr_type *t) {
