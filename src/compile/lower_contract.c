@@ -3,15 +3,21 @@
  * Both are one thing: an accumulator tile (M, N) that grows by products of an (M, K) tile and a (K, N) tile. For dot, M
  * are the left operand's free axes, N the right one's, K the contracted ones. For conv, one side is the image (its
  * axes: batch and output positions), the other the kernel (output features); K are the input features of a group and
- * the taps of the kernel are loops around, each an affine shift of the image's index. Which side is M follows from
- * where features stand in the result, so that the innermost axis of the accumulator is the innermost in memory.
+ * the taps of the kernel. Which side is M follows from where features stand in the result, so that the innermost axis
+ * of the accumulator is the innermost in memory.
+ *
+ * A load is a box as long as each spatial position of the image moves with one tile axis: an output position or a tap.
+ * Ordinarily taps are few and positions many, so tiles take the positions and the features, and each tap is a turn of
+ * the loop: an affine shift of the image. In the gradient of a kernel it is the other way round: tiles take the taps,
+ * which are then most of K. Where the features that remain for the other role are fewer than FEW, products of boxes
+ * would be thin, and that role takes its spatial axes too: the image is then gathered.
  *
  * K runs in chunks of the constant CHUNK, so an element of the result is the same sum in the same order whatever the
  * other extents and tile sizes are. Operands are pulled at their index like anything else (a cheap producer is part of
  * the load), and the roots are pulled around the accumulator, which is remembered as the value of the hero. */
 #include "compile/lower.h"
 
-enum { CHUNK = 256, MOST_M = 128, MOST_N = 256, LEAST_MN = 2048, BLOCKS = 8, UNKNOWN = 256 };
+enum { CHUNK = 256, MOST_M = 128, MOST_N = 256, LEAST_MN = 2048, BLOCKS = 8, UNKNOWN = 256, FEW = 8 };
 
 enum role { ROLE_GRID, ROLE_M, ROLE_N, ROLE_K }; /* of an axis of the iteration space */
 
@@ -21,12 +27,14 @@ enum role { ROLE_GRID, ROLE_M, ROLE_N, ROLE_K }; /* of an axis of the iteration 
 struct contraction {
     const tsr_node *hero;
     bool conv, swap;         /* swap (conv): the kernel is the left operand, features are M */
+    bool by_tap;             /* conv: more taps than output positions, so tiles go along the taps */
     tsr_dtype acc;
     struct domain d;
     enum role role[TSR_MAX_RANK * 2];
     struct groups g;
     int64_t tile[TSR_MAX_RANK * 2]; /* of each group; 1: grid or loop only */
     enum role group_role[TSR_MAX_RANK * 2];
+    bool single[TSR_MAX_RANK * 2];  /* a group that tiles do not take: grid or loop only */
     int ax[3][TSR_MAX_RANK]; /* left, right, result */
     /* conv, axes of the space */
     int group_axis, batch_axis, feature_axis, channel_axis, out_axis[TSR_MAX_RANK], tap_axis[TSR_MAX_RANK];
@@ -64,15 +72,24 @@ static void dot_space(struct contraction *o) {
     for (int i = 0; i < nk; i++) o->ax[0][lk[i]] = o->ax[1][rk[i]] = add_axis(o, l->extent[lk[i]], ROLE_K);
 }
 
+static void add_taps(struct contraction *o, const tsr_extent *const *window) {
+    for (int i = 0; i < o->hero->type->rank - 2; i++) o->tap_axis[i] = add_axis(o, window[i], ROLE_K);
+}
+
 static void conv_space(tsr_ctx *c, struct contraction *o) {
     const tsr_node *n = o->hero;
     int spatial = n->type->rank - 2;
-    const int64_t *ls = node_ints(n, ATTR_LHS_SPEC, NULL), *rs = node_ints(n, ATTR_RHS_SPEC, NULL), *os = node_ints(n,
-        ATTR_OUT_SPEC, NULL);
-    int64_t groups = node_int(n, ATTR_FEATURE_GROUPS) * node_int(n, ATTR_BATCH_GROUPS);
+    const int64_t *rs = node_ints(n, ATTR_RHS_SPEC, NULL), *os = node_ints(n, ATTR_OUT_SPEC, NULL);
+    int64_t groups = node_int(n, ATTR_FEATURE_GROUPS) * node_int(n, ATTR_BATCH_GROUPS), taps = 1, positions = 1;
     const tsr_type *r = n->src[1]->type, *t = n->type;
-    (void)ls;
+    const tsr_extent *window[TSR_MAX_RANK];
+    for (int i = 0; i < spatial; i++) {
+        window[i] = r->extent[rs[2 + i]];
+        if (taps < 1 << 20) taps *= ext_hint(window[i], UNKNOWN);
+        if (positions < 1 << 20) positions *= ext_hint(t->extent[os[2 + i]], UNKNOWN);
+    }
     o->conv = true;
+    o->by_tap = taps > positions;
     o->swap = os[1] != n->type->rank - 1; /* features are not innermost */
     enum role image = o->swap ? ROLE_N : ROLE_M, feature = o->swap ? ROLE_M : ROLE_N;
     const tsr_extent *features = tsr_extent_floordiv(c, r->extent[rs[0]], ext_int(c, groups));
@@ -81,8 +98,9 @@ static void conv_space(tsr_ctx *c, struct contraction *o) {
     o->batch_axis = add_axis(o, t->extent[os[0]], image);
     for (int i = 0; i < spatial; i++) o->out_axis[i] = add_axis(o, t->extent[os[2 + i]], image);
     if (!o->swap) o->feature_axis = add_axis(o, features, feature);
-    for (int i = 0; i < spatial; i++) o->tap_axis[i] = add_axis(o, r->extent[rs[2 + i]], ROLE_K);
+    if (!o->by_tap) add_taps(o, window);
     o->channel_axis = add_axis(o, r->extent[rs[1]], ROLE_K);
+    if (o->by_tap) add_taps(o, window);
     for (int i = 0; i < o->d.rank; i++) o->d.cut[i] = true;
 }
 
@@ -102,11 +120,24 @@ static void scan_space(struct lower *L, int cluster, struct contraction *o) {
 /* Tile axes from the innermost group of a role outwards, until `most` elements. */
 static void tile_role(struct contraction *o, enum role role, int64_t most, int axes) {
     for (int i = o->g.n - 1; i >= 0; i--) {
-        if (o->group_role[i] != role || axes == 0 || most <= 1) continue;
-        o->tile[i] = tune_round(o->g.dim[i], most);
+        if (o->group_role[i] != role || o->single[i] || axes == 0 || most <= 1) continue;
+        o->tile[i] = o->conv ? tune_divide(o->g.dim[i], most) : tune_round(o->g.dim[i], most);
         most /= o->tile[i];
         axes -= o->tile[i] > 1;
     }
+}
+
+static int64_t axis_hint(const struct contraction *o, int axis) {
+    return axis < 0 ? 1 : ext_hint(o->g.dim[o->g.of[axis]], UNKNOWN);
+}
+
+/* Of a convolution: which groups no tile takes. */
+static void choose_single(struct contraction *o) {
+    bool few = axis_hint(o, o->by_tap ? o->batch_axis : o->channel_axis) < FEW;
+    const int *spatial = o->by_tap ? o->out_axis : o->tap_axis;
+    for (int i = 0; i < o->hero->type->rank - 2; i++)
+        if (spatial[i] >= 0) o->single[o->g.of[spatial[i]]] = !few;
+    if (o->by_tap && o->channel_axis >= 0) o->single[o->g.of[o->channel_axis]] = true;
 }
 
 /* How many blocks of `most` elements the axes of a role make; extents that are not known count as UNKNOWN. */
@@ -123,7 +154,8 @@ static void choose_tiles(struct contraction *o) {
     while (m * n > LEAST_MN && grid * blocks_of(o, ROLE_M, m) * blocks_of(o, ROLE_N, n) < BLOCKS) *(m * 2 > n ? &m
         : &n) /= 2;
     for (int i = 0; i < o->g.n; i++) o->tile[i] = 1;
-    tile_role(o, ROLE_K, CHUNK, 1);
+    if (o->conv) choose_single(o);
+    tile_role(o, ROLE_K, CHUNK, o->conv ? 3 : 1);
     tile_role(o, ROLE_N, n, o->conv && o->swap ? 3 : 1);
     tile_role(o, ROLE_M, m, o->conv && !o->swap ? 3 : 1);
 }
@@ -246,7 +278,7 @@ static bool k_is_inner(const struct contraction *o, int side) {
     int last = t->rank - 1;
     if (o->conv) {
         const int64_t *spec = node_ints(o->hero, side ? ATTR_RHS_SPEC : ATTR_LHS_SPEC, NULL);
-        return spec[1] == last;
+        return spec[o->by_tap ? last : 1] == last;
     }
     for (int i = last; i >= 0; i--)
         if (o->ax[side][i] >= 0) return o->role[o->ax[side][i]] == ROLE_K;
@@ -298,23 +330,39 @@ static tsr_tv operand(struct kern *k, const struct contraction *o, struct place 
 
 /* ---- the program ---- */
 
+/* Starts of the groups of K in turn `at` of the loop, the innermost varying fastest. */
+static void start_turn(struct kern *k, const struct contraction *o, struct place *p, tsr_tv at) {
+    int left = 0;
+    for (int i = 0; i < o->g.n; i++) left += o->group_role[i] == ROLE_K;
+    for (int i = o->g.n - 1; i >= 0; i--) {
+        if (o->group_role[i] != ROLE_K) continue;
+        tsr_tv blocks = kern_ext(k, ext_ceildiv(k->c, o->g.dim[i], o->tile[i]));
+        tsr_tv block = --left ? tsr_tile_elem2(k->p, TSR_S_REM, at, blocks) : at;
+        p->start[i] = tsr_tile_elem2(k->p, TSR_S_MUL, block, kern_int(k, o->tile[i]));
+        if (left) at = tsr_tile_elem2(k->p, TSR_S_DIV, at, blocks);
+    }
+}
+
+/* One loop over all chunks of K: loops in loops would copy the accumulator between them. */
 static tsr_tv accumulate(struct kern *k, const struct contraction *o, struct place *p, int64_t m, int64_t n) {
     tsr_tv acc = tsr_tile_broadcast(k->p, tsr_tile_int(k->p, o->acc, 0), 2, (int64_t[]){m, n});
+    const tsr_extent *turns[TSR_MAX_RANK * 2];
     int loops = 0;
     size_t mark = kern_mark(k);
-    for (int i = 0; i < o->g.n; i++) {
-        if (o->group_role[i] != ROLE_K) continue;
+    for (int i = 0; i < o->g.n; i++)
+        if (o->group_role[i] == ROLE_K) turns[loops++] = ext_ceildiv(k->c, o->g.dim[i], o->tile[i]);
+    if (loops) {
         tsr_tv next;
-        p->start[i] = tsr_tile_for(k->p, kern_int(k, 0), kern_ext(k, o->g.dim[i]), kern_int(k, o->tile[i]), 1, &acc,
-            &next);
+        tsr_tv at = tsr_tile_for(k->p, kern_int(k, 0), kern_ext(k, ext_product(k->c, loops, turns)), kern_int(k, 1), 1,
+            &acc, &next);
+        start_turn(k, o, p, at);
         acc = next;
-        loops++;
     }
     bool kernel_first = o->conv && o->swap;
     tsr_tv a = operand(k, o, *p, kernel_first ? 1 : 0, ROLE_M, ROLE_K), b = operand(k, o, *p, kernel_first ? 0 : 1,
         ROLE_K, ROLE_N);
     acc = tsr_tile_dot(k->p, a, b, acc);
-    for (int i = 0; i < loops; i++) {
+    if (loops) {
         tsr_tile_yield(k->p, 1, &acc);
         tsr_tile_end(k->p, 1, &acc);
     }

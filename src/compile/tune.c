@@ -6,12 +6,24 @@
  * up to a power of two, so that neighbouring shapes share a program. */
 #include "compile/lower.h"
 
-enum { CACHE = 24 * 1024, MOST = 4096, FEWEST = 256, TILE_AXES = 4, UNKNOWN = 1 << 20 };
+enum { CACHE = 24 * 1024, MOST = 4096, FEWEST = 256, TILE_AXES = 4, UNKNOWN = 1 << 20, SMALL = 64 };
 
 int64_t tune_round(const tsr_extent *e, int64_t most) {
     int64_t hint = ext_hint(e, UNKNOWN), t = 1;
     while (t < hint && t < most) t *= 2;
     return t;
+}
+
+int64_t tune_divide(const tsr_extent *e, int64_t most) {
+    int64_t hint = ext_hint(e, UNKNOWN), power = 1;
+    if (hint > SMALL || hint < 1) {
+        while (power * 2 <= most && power < hint) power *= 2;
+        return power;
+    }
+    int64_t parts = (hint + most - 1) / most, part = (hint + parts - 1) / parts;
+    while (power < part) power *= 2;
+    int64_t step = power > 8 ? power / 8 : 1, even = (part + step - 1) / step * step;
+    return even < most ? even : most;
 }
 
 void tune_loop(int n, const tsr_extent *const *dim, int bytes, int live, int64_t *tile) {
