@@ -2,8 +2,8 @@
  *
  * For a block of up to 256 rows of a and 256 of k: rows of a are packed (pitch 272, so that rows of a power of two do
  * not fall on one cache set), then for each panel of columns b is packed as (k, columns) and a micro kernel runs over
- * the rows. The micro kernel holds rows x 2 vectors of sums in registers and adds one product a step, in order of k:
- * blocking, edges and vector width cannot change a bit. Sums between blocks of k wait in `out`. Packing converts to the
+ * the rows (a panel of dense rows that few rows of a will read is left where it lies). The micro kernel holds rows x 2
+ * vectors of sums in registers and adds one product a step, in order of k: blocking, edges and vector width cannot change a bit. Sums between blocks of k wait in `out`. Packing converts to the
  * accumulator's dtype and writes the zeros of elements that lie outside. The scheme is that of Goto and van de Geijn,
  * "Anatomy of high-performance matrix multiplication", ACM TOMS 34 (2008), reduced to what a tile needs. */
 #include <math.h>
@@ -33,6 +33,8 @@ typedef uint8_t vu8 __attribute__((vector_size(VECTOR), aligned(1), may_alias));
 typedef uint16_t vu16 __attribute__((vector_size(VECTOR), aligned(2), may_alias));
 typedef uint32_t vu32 __attribute__((vector_size(VECTOR), aligned(4), may_alias));
 typedef uint64_t vu64 __attribute__((vector_size(VECTOR), aligned(8), may_alias));
+
+enum { FEW_ROWS = 32, BAD_PITCH = 1024 }; /* bytes: rows at multiples of it meet on few cache sets */
 
 #if defined(__AVX512F__)
 static inline vf32 fma_f32(vf32 a, vf32 b, vf32 c) { return (vf32)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
@@ -97,12 +99,29 @@ static void turn(char *dst, int64_t dst_pitch, const char *src, int64_t src_pitc
     vm_move2(dst, dst_pitch * z, z, src, z, src_pitch * z, (size_t)cols, (size_t)rows, size);
 }
 
+/* Rows x cols elements from (i, j) as dense rows where they lie, or NULL: converted, cut by an edge, not dense, or of a
+ * pitch that puts many rows on one cache set. */
+static const char *in_place(const struct source *s, int64_t i, int64_t j, int64_t rows, int64_t cols) {
+    const struct vm_matrix *m = s->m;
+    if (s->cast || m->stride[1] != 1 || m->stride[0] * (int64_t)s->size % BAD_PITCH == 0) return NULL;
+    if (i < m->lo[0] || i + rows > m->hi[0] || j < m->lo[1] || j + cols > m->hi[1]) return NULL;
+    return m->p + (i * m->stride[0] + j) * (int64_t)s->size;
+}
+
+/* Dense rows of a few vectors each: a copy that is inlined. */
+static void copy_rows(char *dst, int64_t dst_pitch, const char *src, int64_t src_pitch, int64_t rows, int64_t bytes) {
+    for (int64_t i = 0; i < rows; i++, dst += dst_pitch, src += src_pitch)
+        for (int64_t b = 0; b < bytes; b += VECTOR) *(vu8 *)(dst + b) = *(const vu8 *)(src + b);
+}
+
 /* dst(i, j), pitch given, = elements (i0 + i, j0 + j), read along the axis that is dense. */
 static void pack(const struct source *s, int64_t i0, int64_t j0, int64_t rows, int64_t cols, char *dst, int64_t pitch,
     char *room) {
     int64_t z = (int64_t)s->wide;
     bool turned = s->m->stride[0] == 1 && s->m->stride[1] != 1;
-    if (!turned)
+    const char *dense = cols * z % VECTOR == 0 && cols * z <= 4 * VECTOR ? in_place(s, i0, j0, rows, cols) : NULL;
+    if (dense) copy_rows(dst, pitch * z, dense, s->m->stride[0] * z, rows, cols * z);
+    else if (!turned)
         for (int64_t i = 0; i < rows; i++) fetch(s, 1, i0 + i, j0, cols, dst + i * pitch * z);
     for (int64_t j = 0; turned && j < cols; j += 16) { /* columns, 16 at a time, through room (16, rows) */
         int64_t n = cols - j < 16 ? cols - j : 16;
@@ -113,11 +132,11 @@ static void pack(const struct source *s, int64_t i0, int64_t j0, int64_t rows, i
 
 /* ---- micro kernels ---- */
 
-/* out(i, j) for i < R and one panel of 2 vectors: b is packed (k, 2 vectors), a has pitch VM_DOT_PITCH. The sums start
- * from 0 or from out; the last block adds acc. pitch: of acc and out. */
+/* out(i, j) for i < R and one panel of 2 vectors: b is (k, 2 vectors) with pitch step, a has pitch VM_DOT_PITCH. The
+ * sums start from 0 or from out; the last block adds acc. pitch: of acc and out. */
 #define MICRO(NAME, T, V, FMA, R)                                                                           \
-    static void micro_##NAME##_##R(int64_t kc, const T *a, const T *b, const T *acc, T *out, int64_t pitch, \
-                                   bool first, bool last) {                                                 \
+    static void micro_##NAME##_##R(int64_t kc, const T *a, const T *b, int64_t step, const T *acc, T *out,  \
+                                   int64_t pitch, bool first, bool last) {                                  \
         enum { W = VECTOR / (int)sizeof(T) };                                                               \
         V c[R][2];                                                                                          \
         for (int i = 0; i < R; i++)                                                                         \
@@ -126,7 +145,7 @@ static void pack(const struct source *s, int64_t i0, int64_t j0, int64_t rows, i
                 if (!first) c[i][v] = *(const V *)(out + i * pitch + v * W);                                \
             }                                                                                               \
         for (int64_t k = 0; k < kc; k++) {                                                                  \
-            V b0 = *(const V *)(b + k * 2 * W), b1 = *(const V *)(b + k * 2 * W + W);                       \
+            V b0 = *(const V *)(b + k * step), b1 = *(const V *)(b + k * step + W);                         \
             for (int i = 0; i < R; i++) {                                                                   \
                 V x = a[i * VM_DOT_PITCH + k] - (V){0};                                                     \
                 c[i][0] = FMA(x, b0, c[i][0]);                                                              \
@@ -143,15 +162,15 @@ static void pack(const struct source *s, int64_t i0, int64_t j0, int64_t rows, i
 
 /* The textbook complex product: two products and one sum a part, each rounded; then the sum. */
 #define MICRO_COMPLEX(NAME, T, V, FMA, R)                                                                   \
-    static void micro_##NAME##_##R(int64_t kc, const T *a, const T *b, const T *acc, T *out, int64_t pitch, \
-                                   bool first, bool last) {                                                 \
+    static void micro_##NAME##_##R(int64_t kc, const T *a, const T *b, int64_t step, const T *acc, T *out,  \
+                                   int64_t pitch, bool first, bool last) {                                  \
         enum { W = VECTOR / (int)sizeof(T) };                                                               \
         for (int i = 0; i < R; i++)                                                                         \
             for (int j = 0; j < 2 * W; j++) {                                                               \
                 T s = {0, 0};                                                                               \
                 if (!first) s = out[i * pitch + j];                                                         \
                 for (int64_t k = 0; k < kc; k++) {                                                          \
-                    T x = a[i * VM_DOT_PITCH + k], y = b[k * 2 * W + j];                                    \
+                    T x = a[i * VM_DOT_PITCH + k], y = b[k * step + j];                                     \
                     s.re += x.re * y.re - x.im * y.im;                                                      \
                     s.im += x.re * y.im + x.im * y.re;                                                      \
                 }                                                                                           \
@@ -171,6 +190,8 @@ struct blocking {
     int64_t m0, rows, k0, kc;
     bool first, last;
     char *a, *b, *room, *edge; /* packed a, packed panel of b, room to turn, a micro tile of acc and one of out */
+    const char *from;          /* the present panel of b, packed or not, and its pitch */
+    int64_t step;
 };
 
 #define KERNELS(NAME, T, V, FMA, KIND)                                                                              \
@@ -179,7 +200,7 @@ struct blocking {
     KIND(NAME, T, V, FMA, 4)                                                                                        \
     KIND(NAME, T, V, FMA, 6)                                                                                        \
     KIND(NAME, T, V, FMA, 8)                                                                                        \
-    typedef void micro_fn_##NAME(int64_t, const T *, const T *, const T *, T *, int64_t, bool, bool);               \
+    typedef void micro_fn_##NAME(int64_t, const T *, const T *, int64_t, const T *, T *, int64_t, bool, bool);      \
     static void panel_##NAME(const struct blocking *x, int64_t n0, int64_t cols) {                                  \
         enum { N = 2 * VECTOR / (int)sizeof(T) };                                                                   \
         static micro_fn_##NAME *const micro[9] = {NULL, micro_##NAME##_1, micro_##NAME##_2, NULL, micro_##NAME##_4, \
@@ -188,18 +209,18 @@ struct blocking {
         T *acc_edge = (T *)(void *)x->edge, *out_edge = acc_edge + 16 * VM_DOT_COLS;                                \
         for (int64_t i = 0, r; i < x->rows; i += r) {                                                               \
             for (r = ROWS; r > x->rows - i;) r = r > 4 ? 4 : r / 2;                                                 \
-            const T *a = (const T *)(const void *)x->a + i * VM_DOT_PITCH, *b = (const T *)(const void *)x->b;      \
+            const T *a = (const T *)(const void *)x->a + i * VM_DOT_PITCH, *b = (const T *)(const void *)x->from;   \
             const T *acc = (const T *)g->acc + (x->m0 + i) * g->n + n0;                                             \
             T *out = (T *)g->out + (x->m0 + i) * g->n + n0;                                                         \
             if (cols == N) {                                                                                        \
-                micro[r](x->kc, a, b, acc, out, g->n, x->first, x->last);                                           \
+                micro[r](x->kc, a, b, x->step, acc, out, g->n, x->first, x->last);                                  \
                 continue;                                                                                           \
             }                                                                                                       \
             for (int64_t e = 0; e < r; e++) {                                                                       \
                 memcpy(acc_edge + e * N, acc + e * g->n, (size_t)cols * sizeof(T));                                 \
                 if (!x->first) memcpy(out_edge + e * N, out + e * g->n, (size_t)cols * sizeof(T));                  \
             }                                                                                                       \
-            micro[r](x->kc, a, b, acc_edge, out_edge, N, x->first, x->last);                                        \
+            micro[r](x->kc, a, b, x->step, acc_edge, out_edge, N, x->first, x->last);                               \
             for (int64_t e = 0; e < r; e++) memcpy(out + e * g->n, out_edge + e * N, (size_t)cols * sizeof(T));     \
         }                                                                                                           \
     }                                                                                                               \
@@ -225,8 +246,13 @@ static void product(const struct vm_gemm *g, size_t size, int64_t panel, panel_f
             pack(&a, x.m0, x.k0, x.rows, x.kc, x.a, VM_DOT_PITCH, x.room);
             for (int64_t n = 0; n < g->n; n += panel) {
                 int64_t cols = g->n - n < panel ? g->n - n : panel;
-                if (cols < panel) memset(x.b, 0, (size_t)(x.kc * panel) * size);
-                pack(&b, x.k0, n, x.kc, cols, x.b, panel, x.room);
+                x.from = x.rows <= FEW_ROWS && cols == panel ? in_place(&b, x.k0, n, x.kc, cols) : NULL;
+                x.step = x.from ? g->b.stride[0] : panel;
+                if (!x.from) {
+                    if (cols < panel) memset(x.b, 0, (size_t)(x.kc * panel) * size);
+                    pack(&b, x.k0, n, x.kc, cols, x.b, panel, x.room);
+                    x.from = x.b;
+                }
                 run(&x, n, cols);
             }
         }
