@@ -14,6 +14,8 @@
 #include "base/ctx_state.h"
 #include "base/mem.h"
 
+#include "base/sys.h"
+
 void *mem_default_allocator(void *user, void *p, size_t old_size, size_t new_size) {
     (void)user;
     if (!new_size) return free(p), NULL;
@@ -139,9 +141,11 @@ char *arena_printf(struct arena *a, const char *fmt, ...) {
     va_list ap, again;
     va_start(ap, fmt);
     va_copy(again, ap);
+    locale_t before = locale_enter_c();
     int n = vsnprintf(NULL, 0, fmt, ap);
     char *p = arena_alloc(a, n < 0 ? SIZE_MAX : (size_t)n + 1); /* n < 0: longer than an int can say, refused */
     if (p) vsnprintf(p, (size_t)n + 1, fmt, again);
+    locale_leave_c(before);
     va_end(again);
     va_end(ap);
     return p;

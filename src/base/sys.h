@@ -1,10 +1,11 @@
-/* sys.h: what the operating system gives: files, time, processor features, environment, log.
+/* sys.h: what the operating system gives: files, time, processor features, environment, log, locale.
  *
  * file_map maps a whole file read-only (an empty file maps to n = 0). file_write_* writes beside the target and renames
  * over it after fsync, so a crash or a full disk never leaves a half-written file under the final name. */
 #ifndef BASE_SYS_H
 #define BASE_SYS_H
 
+#include <locale.h>
 #include <stdio.h>
 
 #include "base/ctx.h"
@@ -34,5 +35,11 @@ int64_t env_int(const char *name);
 /* Debug output to stderr when TSR_DEBUG >= level. */
 bool log_on(int level);
 void log_line(int level, const char *fmt, ...) TSR_PRINTF(2, 3);
+
+/* Numbers in files and programs have a decimal point, whatever locale the host program has chosen. str_printf does so
+ * by itself; snprintf of a float stands between enter and leave. */
+locale_t locale_enter_c(void);
+void locale_leave_c(locale_t before);
+double locale_strtod(const char *s, char **end);
 
 #endif

@@ -5,6 +5,8 @@
  * room made for it. */
 #include "base/vec.h"
 
+#include "base/sys.h"
+
 #include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -78,6 +80,7 @@ void str_printf(struct str *s, const char *fmt, ...) {
     va_start(ap, fmt);
     va_copy(again, ap);
     size_t room = s->cap - s->n;
+    locale_t before = locale_enter_c();
     int n = s->failed ? 0 : vsnprintf(room ? s->s + s->n : NULL, room, fmt, ap);
     if (n < 0) { /* longer than an int can say */
         s->failed = true;
@@ -89,6 +92,7 @@ void str_printf(struct str *s, const char *fmt, ...) {
         if (reserve(s, (size_t)n)) s->n += (size_t)vsnprintf(s->s + s->n, (size_t)n + 1, fmt, again);
         else if (room) s->s[s->n] = 0;
     }
+    locale_leave_c(before);
     va_end(again);
     va_end(ap);
 }

@@ -5,8 +5,8 @@
  * the very end (the file's last newline) is no row. Errors say where: line and column, both counted from 1, the column
  * in bytes.
  *
- * Numbers: [+-] digits with an optional point, an optional exponent; or inf, nan. strtod converts what was checked, so
- * a program that sets LC_NUMERIC to a locale with a decimal comma is told so rather than misread. */
+ * Numbers: [+-] digits with an optional point, an optional exponent; or inf, nan. strtod, in the C
+ * locale, converts what was checked. */
 #include "data/data.h"
 
 #include <ctype.h>
@@ -131,9 +131,8 @@ static tsr_status number(struct csv *s, const char *column, float *out) {
     if (ok) memcpy(text, p, n), text[n] = 0;
     if (!ok || !is_number(text))
         return wrong(s, "column %s: \"%.*s\" is not a number", column, (int)(n < SHOWN ? n : SHOWN), p);
-    char *end;
-    *out = (float)strtod(text, &end);
-    return *end ? wrong(s, "\"%s\" cannot be read under this LC_NUMERIC; set it to C", text) : TSR_OK;
+    *out = (float)locale_strtod(text, NULL);
+    return TSR_OK;
 }
 
 /* ---- the table -------------------------------------------------------------------------------------------------- */

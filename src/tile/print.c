@@ -38,10 +38,12 @@ static void put_number(struct str *s, double v) {
         str_put(s, "nan");
         return;
     }
+    locale_t before = locale_enter_c();
     for (int digits = 6; digits <= 17; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, v);
         if (strtod(text, NULL) == v) break;
     }
+    locale_leave_c(before);
     str_put(s, text);
 }
 

@@ -271,7 +271,7 @@ static bool read_const(struct reader *r, int n, tsr_tv *v) {
     skip_space(r);
     errno = 0;
     if (k == TSR_KIND_FLOAT || k == TSR_KIND_COMPLEX) {
-        double x = strtod(r->s, &end);
+        double x = locale_strtod(r->s, &end);
         if (end == r->s || is_word(*end)) return fail(r, "a number");
         r->s = end;
         v[0] = tsr_tile_float(r->p, t, x);

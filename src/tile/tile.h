@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 
 #include "base/map.h"
+#include "base/sys.h"
 #include "base/vec.h"
 #include "tessera/tile.h"
 

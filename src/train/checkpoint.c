@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sys.h"
 #include "nn/state.h"
 #include "tessera/run.h"
 #include "train/train.h"
@@ -70,7 +71,7 @@ static tsr_status read_position(tsr_trainer *t, tsr_safetensors *f) {
                     field[i].key + strlen("tessera."), (long long)v, (long long)field[i].value);
     }
     struct position *p = &t->at;
-    t->at.loss_sum = sum ? strtod(sum, NULL) : 0;
+    t->at.loss_sum = sum ? locale_strtod(sum, NULL) : 0;
     bool sane = sum && p->epoch >= 0 && p->epoch <= t->o.epochs && p->step >= 0 && p->step <= t->steps;
     sane = sane && p->seen >= 0 && p->seen <= t->o.train->count && p->correct >= 0 && p->correct <= p->seen;
     sane = sane && (p->seen > 0) == (p->step > 0);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "base/vec.h"
 #include "harness.h"
 
 TEST(map_contents) {
@@ -316,4 +317,21 @@ TEST(clock_goes_forward) {
         last = now;
     }
     CHECK(cpu_count() >= 1);
+}
+
+/* A decimal comma would make files that other machines read wrong. */
+TEST(numbers_have_a_point_in_every_locale) {
+    static const char *const comma[] = {"de_DE.UTF-8", "fr_FR.UTF-8", "nl_NL.UTF-8", "pt_BR.UTF-8", "es_ES.UTF-8"};
+    const char *found = NULL;
+    for (int i = 0; i < 5 && !found; i++) found = setlocale(LC_NUMERIC, comma[i]);
+    tsr_ctx *c = test_ctx();
+    struct str s;
+    str_init(&s, c);
+    str_printf(&s, "%g %a", 0.5, 1.5);
+    CHECK_STR(s.s, "0.5 0x1.8p+0");
+    str_release(&s);
+    char *end;
+    CHECK(locale_strtod("0.25;", &end) == 0.25 && *end == ';');
+    setlocale(LC_NUMERIC, "C");
+    if (!found) printf("numbers_have_a_point_in_every_locale: no locale with a comma is installed, tried in C\n");
 }
