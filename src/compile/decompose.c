@@ -1,7 +1,8 @@
 /* decompose.c: ops that are said by other ops before anything is lowered.
  *
  * Calls are inlined by the rewriter itself. A collective over one participant is its operand. A convolution whose image
- * is dilated becomes one over an image padded between its elements, so that lowering knows one kind of convolution. */
+ * is dilated becomes one over an image padded between its elements, so that lowering knows one kind of convolution.
+ * A long reduction becomes two (decompose_reduce.c). */
 #include "compile/lower.h"
 
 static tsr_node *identity(tsr_ctx *c, const tsr_node *n, tsr_node *const *src) {
@@ -50,6 +51,7 @@ static rewrite_rule *const rules[TSR_OP_COUNT] = {
         [TSR_OP_REDUCE_SCATTER] = identity,
     [TSR_OP_ALL_TO_ALL] = identity, [TSR_OP_COLLECTIVE_BROADCAST] = identity, [TSR_OP_COLLECTIVE_PERMUTE] = permute,
     [TSR_OP_PARTITION_ID] = participant, [TSR_OP_REPLICA_ID] = participant, [TSR_OP_CONV] = conv,
+    [TSR_OP_REDUCE] = decompose_reduce,
 };
 
 static tsr_node *decompose(tsr_ctx *c, const tsr_node *n, tsr_node *const *src) { return rules[n->op] ? rules[n->op](c,

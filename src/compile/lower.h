@@ -249,6 +249,7 @@ tsr_fn *pass_decompose(tsr_ctx *c, const tsr_fn *f);
  * sources (NULL: the node as it is). */
 typedef tsr_node *rewrite_rule(tsr_ctx *c, const tsr_node *n, tsr_node *const *src);
 tsr_fn *pass_rewrite(tsr_ctx *c, const tsr_fn *f, rewrite_rule *rule);
+rewrite_rule decompose_reduce;
 bool cluster_nodes(struct lower *L); /* decides what gets memory, and which cluster computes what */
 
 #endif

@@ -8,8 +8,9 @@
  * walks: everything stays in the tiles of one turn.
  *
  * Tiles have two axes: one of rows, one along the reduced axes; the length of the latter depends on the extents of the
- * row alone, which fixes the order of every sum whatever the number of rows. When the innermost axis is a kept one it
- * is the row axis, and the reduced axes go by in steps of DEEP. */
+ * row alone, which fixes the order of every sum whatever the number of rows. A walk along the innermost axis takes one
+ * row, so that it reads one contiguous run. When the innermost axis is a kept one it is the row axis, and the reduced
+ * axes go by in steps of DEEP. */
 #include "compile/lower.h"
 
 enum { LONGEST = 2048, CHUNK = 1024, ELEMENTS = 2048, DEEP = 8, WIDE = 256 };
@@ -50,7 +51,9 @@ static void choose_tiles(struct rows *o) {
         o->tile[o->deep_tile] = deep;
         o->once[o->deep_tile] = length <= deep;
     }
-    if (o->row_tile >= 0) o->tile[o->row_tile] = tune_round(o->g.dim[o->row_tile], inner ? ELEMENTS / deep : WIDE);
+    if (o->row_tile < 0) return;
+    int64_t rows = !inner ? WIDE : o->once[o->deep_tile] ? ELEMENTS / deep : 1; /* a walk reads one contiguous run */
+    o->tile[o->row_tile] = tune_round(o->g.dim[o->row_tile], rows);
 }
 
 static void open_frame(struct kern *k, const struct rows *o, struct place *p) {
@@ -70,6 +73,12 @@ static void open_frame(struct kern *k, const struct rows *o, struct place *p) {
     kern_frame(k, rank ? rank : 1, extent);
 }
 
+/* Tiles cover the extent exactly, whatever its place: no element of any is outside. */
+static bool fills(const tsr_extent *e, int64_t tile) {
+    int64_t n;
+    return tsr_extent_is_int(e, &n) && n > 0 && n % tile == 0;
+}
+
 /* Makes at, guard and edge from the starts. deep: the reduced axes too. */
 static void place_at(struct kern *k, const struct rows *o, struct place *p, bool deep) {
     p->guard = p->edge = NULL;
@@ -82,6 +91,7 @@ static void place_at(struct kern *k, const struct rows *o, struct place *p, bool
         if (o->tile[i] == 1) continue;
         struct ix t = ix_var(k->c, LOW_AXIS(p->frame_axis[i]));
         p->at[i] = ix_add(k, &p->at[i], &t);
+        if (fills(o->g.dim[i], o->tile[i])) continue;
         p->guard = kern_guard(k, p->guard, &p->at[i], o->g.dim[i], true);
         if (o->group_reduced[i]) p->edge = p->guard;
     }

@@ -11,6 +11,7 @@
 #include "harness.h"
 #include "run/runner.h"
 #include "tessera/ops.h"
+#include "tessera/run.h"
 #include "tessera/transform.h"
 
 enum { MOST = 64 };
@@ -177,6 +178,17 @@ static tsr_node *embedding(tsr_ctx *c) { return tsr_mul(c, tsr_embedding(c, P(11
 static tsr_node *cumulative(tsr_ctx *c) { return tsr_cumsum(c, tsr_mul(c, P(5, 700), P(700)), 1); }
 static tsr_node *huge_sum(tsr_ctx *c) { return tsr_mean(c, tsr_square(c, tsr_sub(c, P(300, 401), P(401))), 0, NULL,
     false); }
+/* Long enough to be cut into chunks: whole and part, the last chunk full or not. */
+static tsr_node *long_mse(tsr_ctx *c) { return tsr_mean(c, tsr_square(c, tsr_sub(c, P(300007), P(300007))), 0, NULL,
+    false); }
+static tsr_node *long_rows(tsr_ctx *c) { return tsr_max(c, tsr_mul(c, P(2, 262144), P(262144)), 1, (int[]){1}, false); }
+static tsr_node *long_columns(tsr_ctx *c) { return tsr_sum(c, tsr_mul(c, P(270001, 3), P(3)), 1, (int[]){0}, true); }
+static tsr_node *long_image(tsr_ctx *c) { return tsr_mean(c, tsr_mul(c, P(5, 3, 300, 190), P(3, 1, 190)), 3,
+    (int[]){0, 2, 3}, false); }
+static tsr_node *long_and_empty(tsr_ctx *c) { return tsr_sum(c, P(300000, 0, 2), 2, (int[]){0, 1}, false); }
+static tsr_node *long_softmax_of_all(tsr_ctx *c) {
+    return tsr_slice(c, tsr_softmax(c, tsr_mul(c, P(1, 280000), P(280000)), -1), 1, 100, 200, 1);
+}
 static tsr_node *columns(tsr_ctx *c) { return tsr_sum(c, tsr_exp(c, P(500, 70)), 1, (int[]){0}, false); }
 static tsr_node *middle(tsr_ctx *c) { return tsr_sum(c, tsr_tanh(c, P(6, 7, 8, 9)), 2, (int[]){0, 2}, false); }
 static tsr_node *matmul_chain(tsr_ctx *c) {
@@ -203,6 +215,10 @@ static const struct { const char *name; layer *make; bool grad; double tolerance
     {"avg_pool", pool, true, 1e-5}, {"interpolate", resize, true, 1e-5}, {"rope", rope, true, 1e-4}, {"lstm", lstm,
         true, 3e-5},
     {"embedding", embedding, true, 1e-5}, {"cumsum", cumulative, true, 1e-5}, {"mean of squares", huge_sum, true, 1e-5},
+    {"long mean of squares", long_mse, true, 1e-5}, {"long rows", long_rows, true, 1e-5},
+    {"long columns", long_columns, true, 1e-5}, {"long image", long_image, true, 1e-5},
+    {"long and empty", long_and_empty, true, 1e-5},
+    {"softmax of one long row", long_softmax_of_all, false, 1e-5},
     {"sum of columns", columns, true, 1e-5}, {"sum of outer and inner axes", middle, true, 1e-5},
     {"matmul chain", matmul_chain, true, 3e-5}, {"pad, concat, slice, flip", pads, true, 1e-5}, {"sort", sorts, false,
         1e-5},
@@ -337,4 +353,77 @@ TEST(symbolic_batch_at_fifty_sizes) {
     printf("50 batch sizes, %zu steps, %llu kernels built\n", p->step.n, (unsigned long long)kernels);
     plan_free(p);
     tsr_fn_free(c, f);
+}
+
+/* ---- long reductions ---- */
+
+static tsr_fn *sum_of_symbol(tsr_ctx *c, const tsr_extent *n, tsr_dtype t) {
+    tsr_fn_begin(c, "long");
+    const tsr_extent *e[2] = {tsr_extent_int(c, 3), n};
+    tsr_node *x = tsr_param(c, tsr_type_tensor(c, t, 2, e), "x"), *out[3];
+    out[0] = tsr_sum(c, x, 1, (int[]){1}, false), out[1] = tsr_max(c, x, 0, NULL, false);
+    out[2] = tsr_sum(c, tsr_mul(c, x, x), 0, NULL, false);
+    return tsr_fn_end(c, 3, out);
+}
+
+/* One program for every size, none among them; what the halves pass on is not rounded to the short dtype. */
+TEST(long_symbolic_reductions) {
+    static const int64_t sizes[] = {0, 1, 5, 32767, 32768, 32769, 262144, 300001};
+    static const struct { tsr_dtype t; double tolerance; } kinds[] = {{TSR_F32, 1e-5}, {TSR_BF16, 5e-3}, {TSR_I32, 0}};
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        tsr_ctx *c = test_ctx();
+        const tsr_extent *n = tsr_extent_symbol(c, "N", 0, INT64_C(1) << 40);
+        tsr_fn *f = sum_of_symbol(c, n, kinds[k].t);
+        struct compile_opts o = {.fuse = true, .check = 1};
+        tsr_plan *p = f ? compile_fn(c, f, &o) : NULL;
+        uint64_t kernels = 0;
+        if (!CHECK_OK(c) || !p) return;
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+            struct arena a;
+            struct ref_tensor in[MOST], want[MOST];
+            tsr_binding bind = {n, sizes[i]};
+            test_case("%s, N = %lld", tsr_dtype_name(kinds[k].t), (long long)bind.value);
+            arena_init(&a, c);
+            fill(f, 1, &bind, &a, in, 9);
+            CHECK(interp_run(c, f, (int)f->param.n, in, &a, want, NULL) == TSR_OK);
+            run_plan_on(c, f, p, 1, &bind, in, want, kinds[k].tolerance, "long symbolic reduction");
+            arena_release(&a);
+            if (i == 0) kernels = runner_of(c)->stats.kernels_built;
+        }
+        CHECK_EQ(runner_of(c)->stats.kernels_built, kernels);
+        plan_free(p);
+        tsr_fn_free(c, f);
+        test_ctx_close(c);
+    }
+}
+
+/* Sums of long rows and of everything: out (4): row 1 of 3, the same row alone, all of it, all of the row alone. */
+static void long_bits(int threads, const float *data, float *out) {
+    enum { N = 300001 };
+    tsr_ctx *c = test_ctx_with(&(tsr_config){.threads = threads});
+    tsr_node *x = tsr_tensor(c, TSR_F32, 2, (int64_t[]){3, N}, data);
+    tsr_node *row = tsr_tensor(c, TSR_F32, 2, (int64_t[]){1, N}, data + N), *y[4];
+    y[0] = tsr_slice(c, tsr_sum(c, x, 1, (int[]){1}, false), 0, 1, 2, 1);
+    y[1] = tsr_sum(c, row, 1, (int[]){1}, false);
+    y[2] = tsr_sum(c, x, 0, NULL, false), y[3] = tsr_sum(c, tsr_reshape(c, row, 1, (int64_t[]){N}), 0, NULL, false);
+    CHECK_EQ(tsr_eval(c, 4, y), TSR_OK);
+    for (int i = 0; i < 4; i++) CHECK_EQ(tsr_read(c, y[i], out + i, sizeof *out), TSR_OK);
+    CHECK_OK(c);
+    test_ctx_close(c);
+}
+
+TEST(a_long_sum_depends_on_nothing_but_its_row) {
+    enum { COUNT = 3 * 300001 };
+    float *data = malloc(COUNT * sizeof *data), one[4], other[4];
+    if (!CHECK(data != NULL)) return;
+    for (int i = 0; i < COUNT; i++) data[i] = (float)test_normal();
+    long_bits(1, data, one);
+    CHECK_BYTES(&one[0], &one[1], sizeof *one);
+    CHECK_BYTES(&one[1], &one[3], sizeof *one);
+    for (int t = 2; t <= 7; t += 5) {
+        test_case("%d threads", t);
+        long_bits(t, data, other);
+        CHECK_BYTES(other, one, sizeof one);
+    }
+    free(data);
 }
