@@ -4,8 +4,8 @@
  * not fall on one cache set), then for each panel of columns b is packed as (k, columns) and a micro kernel runs over
  * the rows (a panel of dense rows that few rows of a will read is left where it lies). The micro kernel holds rows x 2
  * vectors of sums in registers and adds one product a step, in order of k: blocking, edges and vector width cannot
- * change a bit. Sums between blocks of k wait in `out`. Packing converts to the accumulator's dtype and writes the zeros
- * of elements that lie outside. The scheme is that of Goto and van de Geijn, "Anatomy of high-performance matrix
+ * change a bit. Sums between blocks of k wait in `out`. Packing converts to the accumulator's dtype and writes the
+ * zeros of elements that lie outside. The scheme is that of Goto and van de Geijn, "Anatomy of high-performance matrix
  * multiplication", ACM TOMS 34 (2008), reduced to what a tile needs. */
 #include <math.h>
 #include <string.h>
