@@ -12,7 +12,9 @@
  * A reduction makes its cluster one of rows, a contraction one with that contraction; domain_fits says whether
  * everything in it can still be computed over its domain. Two contractions never share a cluster. What feeds a
  * contraction is fused only when it is cheap and made of data with memory, since it is computed again for every tile
- * that reads it; arithmetic on the result of another contraction belongs behind that one. */
+ * that reads it; arithmetic on the result of another contraction belongs behind that one.
+ *
+ * At the end, roots that are cheap functions of one other stored value are stored no longer: see compute_again. */
 #include "compile/lower.h"
 
 enum { NODES_MOST = 96, ROOTS_MOST = 12, DUPLICATE_COST = 3, PROLOGUE_COST = 4, HEAVY = 1000, COSTLY = 100 };
@@ -423,6 +425,77 @@ static void merge_rows(struct maker *m) {
     }
 }
 
+/* ---- computing again ---- */
+
+enum { AGAIN_OPS = 12, AGAIN_READS = 1 };
+
+/* What computing a value again takes: functions, costly ones, and values of its own size that are read. */
+struct again { int ops, costly, reads; const tsr_node *read; };
+
+static void count_again(const struct lower *L, const tsr_node *n, const tsr_node *of, struct again *a) {
+    for (int i = 0; i < n->nsrc && a->ops <= AGAIN_OPS; i++) {
+        const tsr_node *s = n->src[i];
+        enum class k = class_of(s);
+        if (k == CLASS_LEAF || L->at[s->pos].stored) {
+            bool small = s->type->rank < of->type->rank;
+            if (small || s == a->read) continue;
+            a->read = s, a->reads++;
+            if (s->type->rank != of->type->rank ||
+                tsr_dtype_of(s->type->dtype)->bits > tsr_dtype_of(of->type->dtype)->bits) a->ops = HEAVY;
+        } else if (k == CLASS_ELEM || s->op == TSR_OP_BROADCAST) {
+            if (k == CLASS_ELEM) a->ops++, a->costly += op_is_elem((enum tsr_op)s->op) && is_costly((enum tsr_op)s->op);
+            count_again(L, s, of, a);
+        } else {
+            a->ops = HEAVY;
+        }
+    }
+}
+
+/* Whether other clusters should compute stored root n again: elementwise from one value that has memory anyway, so that
+ * a store and nothing more is saved; by loops and rows only, which compute an element once. */
+static bool better_again(struct maker *m, const tsr_node *n, int *cluster, int *count) {
+    struct again a = {.ops = 1, .costly = op_is_elem((enum tsr_op)n->op) && is_costly((enum tsr_op)n->op)};
+    if (class_of(n) != CLASS_ELEM || n->type->rank == 0 || is_result(m->L, n)) return false;
+    count_again(m->L, n, n, &a);
+    if (a.ops > AGAIN_OPS || a.costly > 1 || a.reads > AGAIN_READS) return false;
+    *count = user_clusters(m, n->pos, cluster);
+    for (int i = 0; i < *count; i++) {
+        const struct cluster *cl = &m->L->cluster.v[cluster[i]];
+        if (cluster[i] != m->L->at[n->pos].cluster && cl->kind != CLUSTER_LOOP && cl->kind != CLUSTER_ROW) return false;
+    }
+    return true;
+}
+
+/* Root n of its cluster is stored no longer. False: another cluster that uses it cannot compute it over its domain. */
+static bool forget_root(struct lower *L, int n, int count, const int *user) {
+    struct cluster *own = &L->cluster.v[L->at[n].cluster];
+    size_t kept = 0;
+    L->at[n].stored = false;
+    for (int j = 0; j < count; j++)
+        if (!domain_fits(L, user[j])) return L->at[n].stored = true, false;
+    for (size_t j = 0; j < own->root.n; j++)
+        if (own->root.v[j] != n) own->root.v[kept++] = own->root.v[j];
+    own->root.n = kept;
+    return true;
+}
+
+/* A backward pass uses many values of the forward pass that are functions of one: the one is stored, the others are
+ * computed again where they are used. Latest first, so that each is left to what comes before it; again while something
+ * changed, since a value that was stored between two others hides that both are functions of one. */
+static bool compute_again(struct maker *m) {
+    struct lower *L = m->L;
+    int *user = arena_array(&L->mem, L->cluster.n + 1, sizeof *user), count;
+    if (!user) return false;
+    for (bool changed = true; changed && !err_any(L->c);) {
+        changed = false;
+        for (int i = L->n - 1; i >= 0; i--)
+            if (L->at[i].stored && L->cluster.v[L->at[i].cluster].root.n > 1 &&
+                better_again(m, lower_node(L, i), user, &count) && forget_root(L, i, count, user))
+                changed = true;
+    }
+    return true;
+}
+
 bool cluster_nodes(struct lower *L) {
     if (!L->o->fuse) return separate(L);
     struct maker m = {.L = L, .turn = 1};
@@ -433,5 +506,6 @@ bool cluster_nodes(struct lower *L) {
     }
     L->frontier = 0;
     merge_rows(&m);
+    if (!compute_again(&m)) return false;
     return !err_any(L->c);
 }

@@ -86,6 +86,26 @@ TEST(mlp_step) {
     tsr_fn_free(c, f);
 }
 
+/* What the gradient of gelu needs is a function of its argument: the forward product stores that and the result. */
+TEST(a_gradient_computes_cheap_values_again) {
+    tsr_ctx *c = test_ctx();
+    tsr_fn_begin(c, "gelu_step");
+    tsr_node *x = param(c, 2, (int64_t[]){128, 64}, "x"), *w = param(c, 2, (int64_t[]){256, 64}, "w");
+    tsr_node *b = param(c, 1, (int64_t[]){256}, "b"), *v = param(c, 2, (int64_t[]){10, 256}, "v");
+    tsr_node *y = tsr_linear(c, tsr_gelu(c, tsr_linear(c, x, w, b), true), v, NULL);
+    tsr_node *l = tsr_mean(c, tsr_square(c, y), 0, NULL, false), *wrt[3] = {w, b, v}, *out[4] = {l};
+    CHECK(tsr_grad(c, l, 3, wrt, out + 1) == TSR_OK);
+    tsr_fn *f = tsr_fn_end(c, 4, out);
+    tsr_plan *p = plan_of(c, f, true);
+    for (size_t i = 0; p && i < p->step.n; i++) {
+        int writes = 0;
+        for (int j = 0; j < p->step.v[i].narg; j++) writes += p->step.v[i].arg[j].writes;
+        CHECK_MSG(writes <= 2, "step %zu (%s) writes %d tensors", i, p->step.v[i].label, writes);
+    }
+    plan_free(p);
+    tsr_fn_free(c, f);
+}
+
 /* ---- memory runs out ---- */
 
 static bool compile_small(tsr_ctx *c, void *arg) {
