@@ -221,9 +221,12 @@ class Peer:
         if "clip_norm" in self.case:
             torch.nn.utils.clip_grad_norm_(self.p.values(), self.case["clip_norm"])
         self.optim.step()
-        if self.schedule:
+        if self.schedule and self.schedule.last_epoch < self.last_scheduled():
             self.schedule.step()
         return loss.item()
+
+    def last_scheduled(self):
+        return self.case["total"] - 1 if "total" in self.case else STEPS
 
     def results(self):
         r = self.probe()
