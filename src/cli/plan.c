@@ -38,10 +38,12 @@ static int norm_gelu(tsr_ctx *c, tsr_nn *net, tsr_node **out) {
     return 1;
 }
 
-/* The loss, and its gradient in every parameter. */
-static int with_gradients(tsr_ctx *c, tsr_node *loss, int n, tsr_node **p, tsr_node **out) {
+/* The loss, and every parameter one step of gradient descent further. */
+static int with_step(tsr_ctx *c, tsr_node *loss, int n, tsr_node **p, tsr_node **out) {
+    tsr_node **g = out + 1;
     out[0] = loss;
-    tsr_grad(c, loss, n, p, out + 1);
+    tsr_grad(c, loss, n, p, g);
+    for (int i = 0; i < n; i++) g[i] = tsr_sub(c, p[i], tsr_mul(c, g[i], tsr_num(c, g[i], 0.01)));
     return n + 1;
 }
 
@@ -53,7 +55,7 @@ static int mlp_step(tsr_ctx *c, tsr_nn *net, tsr_node **out) {
     tsr_node *y = tsr_param(c, tsr_type_dims(c, TSR_I32, 1, (int64_t[]){128}), "y");
     tsr_node *h = tsr_relu(c, tsr_add(c, tsr_matmul(c, x, p[0]), p[1]));
     tsr_node *logits = tsr_add(c, tsr_matmul(c, h, p[2]), p[3]);
-    return with_gradients(c, tsr_cross_entropy(c, logits, y, 0, INT64_MIN, TSR_LOSS_MEAN), 4, p, out);
+    return with_step(c, tsr_cross_entropy(c, logits, y, 0, INT64_MIN, TSR_LOSS_MEAN), 4, p, out);
 }
 
 static int convnet_step(tsr_ctx *c, tsr_nn *net, tsr_node **out) {
@@ -63,7 +65,7 @@ static int convnet_step(tsr_ctx *c, tsr_nn *net, tsr_node **out) {
     int n = 0;
     tsr_node *loss = tsr_cross_entropy(c, tsr_nn_forward(net, x, NULL), y, 0, INT64_MIN, TSR_LOSS_MEAN);
     for (; n < PARAMS_MAX && tsr_nn_at(net, n, &info); n++) p[n] = tsr_var_read(c, info.var);
-    return with_gradients(c, loss, n, p, out);
+    return with_step(c, loss, n, p, out);
 }
 
 static int gpt_step(tsr_ctx *c, tsr_nn *net, tsr_node **out) {
@@ -79,7 +81,7 @@ static int gpt_step(tsr_ctx *c, tsr_nn *net, tsr_node **out) {
     }
     const tsr_type *tokens = tsr_type_dims(c, TSR_I32, 2, (int64_t[]){4, 64});
     tsr_node *token = tsr_param(c, tokens, "token"), *target = tsr_param(c, tokens, "target");
-    return with_gradients(c, tsr_gpt_loss(c, &m, p, token, target), n, p, out);
+    return with_step(c, tsr_gpt_loss(c, &m, p, token, target), n, p, out);
 }
 
 static const struct graph {
@@ -88,9 +90,9 @@ static const struct graph {
 } graphs[] = {
     {"softmax", "softmax(x w + b), 256x512 by 512x1000", softmax_linear},
     {"norm", "gelu(layer_norm(x)), 4096x1024", norm_gelu},
-    {"mlp", "loss and gradients of a 784-256-10 net, batch 128", mlp_step},
-    {"convnet", "loss and gradients of the digits convnet, batch 32", convnet_step},
-    {"gpt", "loss and gradients of a 12-layer GPT of width 768", gpt_step},
+    {"mlp", "SGD step of a 784-256-10 net, batch 128", mlp_step},
+    {"convnet", "SGD step of the digits convnet, batch 32", convnet_step},
+    {"gpt", "SGD step of a 12-layer GPT of width 768", gpt_step},
 };
 enum { GRAPHS = sizeof graphs / sizeof *graphs };
 
