@@ -1,0 +1,89 @@
+/* import.h: a StableHLO module becomes fns of the one graph.
+ *
+ * Import is an abstract execution: operations of a function are built in order with the builders of prim.h, calls are
+ * built in place, regions become fns (loops, branches) or are built in place on whole tensors (bodies of reductions).
+ * Each file import_*.c has the handlers of a family; import_table.c joins them to opcodes. A handler returns false with
+ * an error at the op's position recorded (imp_fail). Handlers never look at the text: ir.h's canonical form is all.
+ *
+ * A value of the module is a struct imp_value: a node, and what is known of it besides. Types without a dtype of their
+ * own (f8E3M4, i2, ...) and quantised types live in their carrier (HLO_ELEM_LIST): a node of the carrier's dtype whose
+ * values always lie on the type's grid; for quantised types the node holds the stored integers. imp_result puts values
+ * back on the grid after each op. */
+#ifndef FORMATS_STABLEHLO_IMPORT_H
+#define FORMATS_STABLEHLO_IMPORT_H
+
+#include "formats/stablehlo/ir.h"
+#include "tessera/prim.h"
+
+/* What a check op of a test asks, recorded while importing. */
+enum hlo_check_kind { HLO_CHECK_EQ, HLO_CHECK_ALMOST_EQ, HLO_CHECK_CLOSE };
+struct hlo_check {
+    enum hlo_check_kind kind;
+    struct hlo_loc loc;
+    enum hlo_elem elem;
+    tsr_node *actual, *expected; /* results of the fn: actual is result 2i, expected 2i + 1 */
+    double tolerance;            /* ALMOST_EQ: 1e-3 unless stated */
+    int64_t min_ulp, max_ulp;    /* CLOSE: 0 and 3 unless stated */
+};
+
+struct hlo_import_options {
+    bool checks;     /* check.* ops are wanted: the fn's results are their operands instead of the function's */
+    int partition;   /* of the participant this import is for; -1: the op PARTITION_ID stays in the graph */
+    int replica;
+};
+/* The function `name` of m as a fn. Its parameters: those of the function (tokens and tuples are flattened away: tuple
+ * items one after another, tokens dropped), '?' as symbols. checks (may be NULL) receives the check ops in order.
+ * NULL: error recorded. */
+typedef VEC(struct hlo_check) hlo_checks;
+tsr_fn *hlo_import(const struct hlo_module *m, const char *name, const struct hlo_import_options *o, hlo_checks *checks);
+
+/* ---- inside the importer ---------------------------------------------------------------------------------------- */
+struct imp_value {
+    tsr_node *node;                /* NULL: a token or not yet defined */
+    const struct hlo_type *type;   /* with the extents that import found out ('?' refined where known) */
+    const tsr_extent *const *shape_value; /* small integer tensors (rank <= 1, <= 64 elements): each element as an
+                                    * extent expression, where known; else NULL. import_shape.c keeps it. */
+    const struct imp_value *item;  /* tuples: (type->n) values */
+};
+struct imp {
+    tsr_ctx *c;
+    const struct hlo_module *m;
+    const struct hlo_import_options *o;
+    struct arena arena;      /* of the import */
+    hlo_checks *checks;
+    struct imp_frame *frame; /* the function being imported; calls nest */
+    int depth;               /* of calls and regions, bounded */
+};
+struct imp_frame {
+    struct imp_frame *up;
+    const struct hlo_op *func;
+    struct imp_value *value; /* (func->nvalue), by hlo_value.id */
+};
+typedef bool imp_handler(struct imp *p, const struct hlo_op *op);
+imp_handler *imp_handler_of(enum hlo_opcode code); /* NULL: the op cannot be imported */
+
+struct imp_value *imp_value(struct imp *p, const struct hlo_value *v);
+tsr_node *imp_operand(struct imp *p, const struct hlo_op *op, int i);       /* its node; poison when there is none */
+const tsr_type *imp_type(struct imp *p, const struct hlo_type *t);          /* graph type of a static tensor type */
+/* The graph type of result i where its extents are static, or where import_shape.c knows them from elsewhere. */
+const tsr_type *imp_result_type(struct imp *p, const struct hlo_op *op, int i);
+/* Sets result i; puts it on the grid of its element type; checks node's type against the declared one (a '?' agrees
+ * with anything, and its place in the value's type is refined). False: error recorded. */
+bool imp_result(struct imp *p, const struct hlo_op *op, int i, tsr_node *n);
+bool imp_fail(struct imp *p, const struct hlo_op *op, const char *fmt, ...) TSR_PRINTF(3, 4); /* false */
+
+/* Regions. imp_region_fn: the region as a fn of scalars or tensors of its block arguments' types; captures follow the
+ * rules of tsr_fn_begin. imp_region_inline: builds the region's ops in place with arg[] bound to its arguments and
+ * gives the operands of its terminator in out[] (n of them); `lifted` shapes: arguments may be tensors of one shape
+ * where the block says scalars, if every op inside is elementwise (imp_region_lifts); constants and captured scalars
+ * are broadcast to it. */
+tsr_fn *imp_region_fn(struct imp *p, const struct hlo_region *r, const char *name);
+bool imp_region_lifts(const struct hlo_region *r);
+bool imp_region_inline(struct imp *p, const struct hlo_region *r, int narg, tsr_node *const *arg, int nout,
+    tsr_node **out);
+/* The body (a, b) -> op(a, b) of one value, either order of operands: which reduction it is. False: something else. */
+bool imp_region_monoid(const struct hlo_region *r, int which, tsr_reduce *how);
+/* A compile-time constant operand as int64 values (folds subgraphs of constants by the reference); false: not one. */
+bool imp_const_ints(struct imp *p, const struct hlo_op *op, int i, int64_t *out, int n);
+
+#endif
