@@ -35,7 +35,8 @@ struct hlo_import_options {
  * items one after another, tokens dropped), '?' as symbols. checks (may be NULL) receives the check ops in order.
  * NULL: error recorded. */
 typedef VEC(struct hlo_check) hlo_checks;
-tsr_fn *hlo_import(const struct hlo_module *m, const char *name, const struct hlo_import_options *o, hlo_checks *checks);
+tsr_fn *hlo_import(const struct hlo_module *m, const char *name, const struct hlo_import_options *o,
+    hlo_checks *checks);
 
 /* ---- inside the importer ---------------------------------------------------------------------------------------- */
 struct imp_value {

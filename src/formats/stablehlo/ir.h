@@ -16,7 +16,8 @@
  *
  * Everything of a module lives in its arena and goes with it. Types are interned within a module: equal types are one
  * pointer. Source bytes (text, or a mapped bytecode file) must outlive the module: constants point into them.
- * Source: MLIR language reference (mlir.llvm.org/docs/LangRef), StableHLO specification (openxla.org/stablehlo/spec). */
+ * Source: MLIR language reference (mlir.llvm.org/docs/LangRef),
+ * StableHLO specification (openxla.org/stablehlo/spec). */
 #ifndef FORMATS_STABLEHLO_IR_H
 #define FORMATS_STABLEHLO_IR_H
 
@@ -65,8 +66,8 @@ struct hlo_loc {
 /* ---- types ------------------------------------------------------------------------------------------------------ */
 #define HLO_DYNAMIC INT64_MIN /* an extent written '?' */
 
-/* !quant.uniform<...>: real = scale * (stored - zero_point). axis -1: per tensor (n 1); else per axis; sub-channel types
- * have nblock > 0: axis[i], block[i], and scales in row-major order of the blocks. */
+/* !quant.uniform<...>: real = scale * (stored - zero_point). axis -1: per tensor (n 1); else per axis; sub-channel
+ * types have nblock > 0: axis[i], block[i], and scales in row-major order of the blocks. */
 struct hlo_quant {
     enum hlo_elem storage, expressed;
     int64_t storage_min, storage_max;
@@ -150,7 +151,7 @@ struct hlo_attr {
 };
 
 /* ---- operations ------------------------------------------------------------------------------------------------- */
-/* HLO_OP_ADD for "stablehlo.add", HLO_OP_CHLO_ERF for "chlo.erf", HLO_OP_FUNC for "func.func" ...: the list is ops.def. */
+/* HLO_OP_ADD for "stablehlo.add", HLO_OP_CHLO_ERF for "chlo.erf", HLO_OP_FUNC for "func.func": the list is ops.def. */
 enum hlo_opcode {
 #define HLO_OP(code, name, form) HLO_OP_##code,
 #include "formats/stablehlo/ops.def"
@@ -214,7 +215,7 @@ const struct hlo_type *hlo_type_tensor(struct hlo_module *m, enum hlo_elem e, in
 const struct hlo_type *hlo_type_function(struct hlo_module *m, int nin, const struct hlo_type *const *in, int nout,
     const struct hlo_type *const *out);
 bool hlo_type_static(const struct hlo_type *t);                      /* a tensor without '?' */
-int64_t hlo_type_count(const struct hlo_type *t);                    /* elements of a static tensor; -1: overflow or '?' */
+int64_t hlo_type_count(const struct hlo_type *t);                    /* elements of a static tensor; -1: overflow, '?' */
 void hlo_type_text(struct str *out, const struct hlo_type *t);       /* "tensor<4x?xf32>" */
 
 /* Attributes, in the module's arena; arrays are copied unless said. */
@@ -235,8 +236,8 @@ const struct hlo_attr *hlo_attr_elements(struct hlo_module *m, const struct hlo_
     size_t ndata);
 bool hlo_attr_equal(const struct hlo_attr *a, const struct hlo_attr *b); /* elements by value, however stored */
 
-/* Elements of a dense constant (splats spread), as tsr_const takes them for the dtype of the element type (carrier where
- * it has none of its own: exact values of the type; 4-bit packed two to a byte, low nibble first). dst has the size
+/* Elements of a dense constant (splats spread), as tsr_const takes them for the dtype of the element type (carrier
+ * where it has none of its own: exact values of the type; 4-bit packed two to a byte, low nibble first). dst has the size
  * tsr_dtype_bytes gives. False: an error was recorded (no memory). */
 bool hlo_elements_read(tsr_ctx *c, const struct hlo_attr *a, void *dst, size_t bytes);
 /* The same as int64 (integer and bool elements only), n checked by the caller with hlo_type_count. */
