@@ -215,7 +215,7 @@ const struct hlo_type *hlo_type_tensor(struct hlo_module *m, enum hlo_elem e, in
 const struct hlo_type *hlo_type_function(struct hlo_module *m, int nin, const struct hlo_type *const *in, int nout,
     const struct hlo_type *const *out);
 bool hlo_type_static(const struct hlo_type *t);                      /* a tensor without '?' */
-int64_t hlo_type_count(const struct hlo_type *t);                    /* elements of a static tensor; -1: overflow, '?' */
+int64_t hlo_type_count(const struct hlo_type *t); /* elements of a static tensor; -1: overflow, '?' */
 void hlo_type_text(struct str *out, const struct hlo_type *t);       /* "tensor<4x?xf32>" */
 
 /* Attributes, in the module's arena; arrays are copied unless said. */
