@@ -237,8 +237,8 @@ const struct hlo_attr *hlo_attr_elements(struct hlo_module *m, const struct hlo_
 bool hlo_attr_equal(const struct hlo_attr *a, const struct hlo_attr *b); /* elements by value, however stored */
 
 /* Elements of a dense constant (splats spread), as tsr_const takes them for the dtype of the element type (carrier
- * where it has none of its own: exact values of the type; 4-bit packed two to a byte, low nibble first). dst has the size
- * tsr_dtype_bytes gives. False: an error was recorded (no memory). */
+ * where it has none of its own: exact values of the type; 4-bit packed two to a byte, low nibble first). dst has as
+ * many bytes as tsr_dtype_bytes gives. False: an error was recorded (no memory). */
 bool hlo_elements_read(tsr_ctx *c, const struct hlo_attr *a, void *dst, size_t bytes);
 /* The same as int64 (integer and bool elements only), n checked by the caller with hlo_type_count. */
 bool hlo_elements_ints(tsr_ctx *c, const struct hlo_attr *a, int64_t *dst);
