@@ -267,12 +267,9 @@ const int64_t *hlo_attr_ints_of(const struct hlo_attr *a, int *n);              
 /* ---- the ops table ---------------------------------------------------------------------------------------------- */
 /* How an op is written when it is not written in the generic form; the forms are described in pretty.h. */
 enum hlo_form {
-    HLO_FORM_GENERIC, HLO_FORM_SAME, HLO_FORM_FUNCTIONAL, HLO_FORM_CONSTANT, HLO_FORM_COMPARE, HLO_FORM_SELECT,
-    HLO_FORM_REDUCE, HLO_FORM_WHILE, HLO_FORM_DIM, HLO_FORM_DIMS, HLO_FORM_SLICE, HLO_FORM_PAD, HLO_FORM_SIZES,
-    HLO_FORM_DOT_GENERAL, HLO_FORM_DOT, HLO_FORM_CONVOLUTION, HLO_FORM_FFT, HLO_FORM_CHOLESKY, HLO_FORM_CUSTOM_CALL,
-    HLO_FORM_COMPOSITE, HLO_FORM_RNG, HLO_FORM_RNG_BITS, HLO_FORM_REDUCE_PRECISION, HLO_FORM_TUPLE_ELEMENT,
-    HLO_FORM_VARIADIC_SAME, HLO_FORM_RETURN, HLO_FORM_CALL, HLO_FORM_FUNC, HLO_FORM_MODULE, HLO_FORM_TOP_K,
-    HLO_FORM_CHECK, HLO_FORM_CHECK_CONST, HLO_FORM_PROBE, HLO_FORM_COMPLEX, HLO_FORM_TRIANGULAR, HLO_FORM_TOKENS,
+#define HLO_FORM(name, format) HLO_FORM_##name,
+#include "formats/stablehlo/pretty.def"
+#undef HLO_FORM
 };
 struct hlo_op_info {
     const char *name;
@@ -280,6 +277,11 @@ struct hlo_op_info {
 };
 const struct hlo_op_info *hlo_op_of(enum hlo_opcode code);
 enum hlo_opcode hlo_opcode_find(const char *name, size_t n); /* HLO_OP_UNKNOWN: none */
+
+/* Puts the operation into the canonical form told above, by its table of attributes (attrs.def): old spellings made new,
+ * defaults left out, what must be there looked for. Both readers call it once for each operation, when all of it (its
+ * regions too) is there. False: an error at the operation's position, or no memory. */
+bool hlo_normalise(struct hlo_module *m, struct hlo_op *op);
 
 /* Errors at a position: "file:line:col: message" recorded as TSR_EINVAL in the module's context; gives false. */
 bool hlo_fail(const struct hlo_module *m, struct hlo_loc at, const char *fmt, ...) TSR_PRINTF(3, 4);
