@@ -62,6 +62,16 @@ TSR_BINARY_FLOAT_LIST(X)
 tsr_node *tsr_floordiv(tsr_ctx *c, tsr_node *x, tsr_node *y); /* rounds down; integers stay integers */
 tsr_node *tsr_mod(tsr_ctx *c, tsr_node *x, tsr_node *y);      /* x - floordiv(x, y) * y */
 tsr_node *tsr_square(tsr_ctx *c, tsr_node *x);
+/* StableHLO's reduce_precision: x of any float dtype, rounded (to even) to what fits a float of that many bits
+ * (exponent >= 1, mantissa >= 0; more than x has change nothing) and given in x's dtype. The narrow float has no
+ * subnormal numbers. */
+tsr_node *tsr_reduce_precision(tsr_ctx *c, tsr_node *x, int exponent_bits, int mantissa_bits);
+/* CHLO's special functions on floats (integers as f32), computed in f64 and rounded once. */
+tsr_node *tsr_bessel_i0e(tsr_ctx *c, tsr_node *x);                   /* e^-|x| I0(x) */
+tsr_node *tsr_bessel_i1e(tsr_ctx *c, tsr_node *x);                   /* e^-|x| I1(x) */
+tsr_node *tsr_zeta(tsr_ctx *c, tsr_node *s, tsr_node *q);            /* Hurwitz: sum (q + k)^-s; no gradient in s */
+/* order-th derivative of digamma; order: whole numbers */
+tsr_node *tsr_polygamma(tsr_ctx *c, tsr_node *order, tsr_node *x);
 tsr_node *tsr_reciprocal(tsr_ctx *c, tsr_node *x);
 tsr_node *tsr_where(tsr_ctx *c, tsr_node *cond, tsr_node *x, tsr_node *y); /* all three broadcast */
 tsr_node *tsr_clip(tsr_ctx *c, tsr_node *x, double lo, double hi);         /* NaN stays */

@@ -39,6 +39,7 @@ typedef bool composite_body(tsr_ctx *c, int n, tsr_node *const *in, const struct
 #include "graph/composites.def"
 #undef COMPOSITE
 op_vjp comp_relu_vjp, comp_softplus_vjp, comp_softmax_vjp, comp_log_softmax_vjp, comp_logsumexp_vjp;
+op_vjp comp_reduce_precision_vjp, comp_bessel_i0e_vjp, comp_bessel_i1e_vjp, comp_zeta_vjp, comp_polygamma_vjp;
 static inline int64_t comp_int(const struct attr *attr, int nattr,
                                enum attr_key k) { return attrs_find(nattr, attr, k)->i; }
 static inline double comp_float(const struct attr *attr, int nattr,
