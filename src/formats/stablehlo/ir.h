@@ -216,7 +216,8 @@ const struct hlo_type *hlo_type_function(struct hlo_module *m, int nin, const st
     const struct hlo_type *const *out);
 bool hlo_type_static(const struct hlo_type *t);                      /* a tensor without '?' */
 int64_t hlo_type_count(const struct hlo_type *t); /* elements of a static tensor; -1: overflow, '?' */
-void hlo_type_text(struct str *out, const struct hlo_type *t);       /* "tensor<4x?xf32>" */
+void hlo_type_text(struct str *out, const struct hlo_type *t);       /* "tensor<4x?xf32>"; print_attr.c */
+void hlo_attr_text(struct str *out, const struct hlo_attr *a);       /* as the printer writes it; print_attr.c */
 
 /* Attributes, in the module's arena; arrays are copied unless said. */
 const struct hlo_attr *hlo_attr_unit(struct hlo_module *m);
@@ -240,8 +241,15 @@ bool hlo_attr_equal(const struct hlo_attr *a, const struct hlo_attr *b); /* elem
  * where it has none of its own: exact values of the type; 4-bit packed two to a byte, low nibble first). dst has as
  * many bytes as tsr_dtype_bytes gives. False: an error was recorded (no memory). */
 bool hlo_elements_read(tsr_ctx *c, const struct hlo_attr *a, void *dst, size_t bytes);
+/* The bytes of a dense constant as MLIR keeps them (HLO_STORE_BYTES, never packed, a splat: one element), however
+ * stored; complex elements are two parts. dst holds them all. False: no memory. */
+bool hlo_elements_bytes(tsr_ctx *c, const struct hlo_attr *a, void *dst);
 /* The same as int64 (integer and bool elements only), n checked by the caller with hlo_type_count. */
 bool hlo_elements_ints(tsr_ctx *c, const struct hlo_attr *a, int64_t *dst);
+
+/* Whether two modules say the same: operations, attributes, types, the flow of values, whatever labels and positions
+ * are. *why (may be NULL) tells the first difference with its positions; ir_equal.c. */
+bool hlo_module_equal(const struct hlo_module *a, const struct hlo_module *b, struct str *why);
 
 /* Operations. hlo_op_new takes its code from the name; results get their ids when the op is put into a function by
  * hlo_number. Arrays are copied; attributes are sorted. NULL: ENOMEM. */
