@@ -46,6 +46,11 @@ struct imp_value {
                                     * extent expression, where known; else NULL. import_shape.c keeps it. */
     const struct imp_value *item;  /* tuples: (type->n) values */
 };
+/* What an interpreter.probe has seen, for check.expect_serialized_eq; one entry each time the op is built. */
+struct imp_probe {
+    const char *id; /* probe_id, in the module's arena */
+    tsr_node *node;
+};
 struct imp {
     tsr_ctx *c;
     const struct hlo_module *m;
@@ -53,8 +58,13 @@ struct imp {
     struct arena arena;      /* of the import */
     hlo_checks *checks;
     struct imp_frame *frame; /* the function being imported; calls nest */
-    int depth;               /* of calls and regions, bounded */
+    int depth;               /* of calls and regions, at most IMP_DEPTH_MAX */
+    int64_t budget;          /* operations that may still be built: calls built in place can double at every level */
+    bool placed;             /* the recorded error begins with its position */
+    const tsr_type *lift;    /* a region of scalars is being built on tensors of this shape; else NULL */
+    VEC(struct imp_probe) probes;
 };
+enum { IMP_DEPTH_MAX = 200, IMP_BUDGET = 1 << 22 };
 struct imp_frame {
     struct imp_frame *up;
     const struct hlo_op *func;
@@ -62,16 +72,36 @@ struct imp_frame {
 };
 typedef bool imp_handler(struct imp *p, const struct hlo_op *op);
 imp_handler *imp_handler_of(enum hlo_opcode code); /* NULL: the op cannot be imported */
+bool imp_lifts(enum hlo_opcode code); /* elementwise: its handler serves scalars and tensors alike */
+/* Builds one operation: its handler (imp_quantised when it has quantised operands or results), then what is known of
+ * its small integer results (imp_shape_values). False: an error with the position is recorded. */
+bool imp_op(struct imp *p, const struct hlo_op *op);
 
 struct imp_value *imp_value(struct imp *p, const struct hlo_value *v);
+struct imp_value *imp_operand_value(struct imp *p, const struct hlo_op *op, int i); /* NULL: there is none; recorded */
 tsr_node *imp_operand(struct imp *p, const struct hlo_op *op, int i);       /* its node; poison when there is none */
+tsr_dtype imp_dtype(const struct hlo_type *t);                              /* own, carrier, or storage if quantised */
 const tsr_type *imp_type(struct imp *p, const struct hlo_type *t);          /* graph type of a static tensor type */
 /* The graph type of result i where its extents are static, or where import_shape.c knows them from elsewhere. */
 const tsr_type *imp_result_type(struct imp *p, const struct hlo_op *op, int i);
 /* Sets result i; puts it on the grid of its element type; checks node's type against the declared one (a '?' agrees
  * with anything, and its place in the value's type is refined). False: error recorded. */
 bool imp_result(struct imp *p, const struct hlo_op *op, int i, tsr_node *n);
+bool imp_results(struct imp *p, const struct hlo_op *op, tsr_node *tuple);  /* the items of a tuple as all results */
+/* A value handed on as result i: any kind, tokens and tuples too; what is known of it stays known. */
+bool imp_forward(struct imp *p, const struct hlo_op *op, int i, const struct imp_value *v);
 bool imp_fail(struct imp *p, const struct hlo_op *op, const char *fmt, ...) TSR_PRINTF(3, 4); /* false */
+
+/* n put on the grid of element type t (import_narrow.c); n itself where its dtype is the type. */
+tsr_node *imp_on_grid(struct imp *p, const struct hlo_type *t, tsr_node *n);
+bool imp_quantised(struct imp *p, const struct hlo_op *op);   /* import_quant.c: an op with quantised types */
+bool imp_shape_values(struct imp *p, const struct hlo_op *op); /* import_shape.c: after the op was built */
+
+tsr_node *imp_elements(struct imp *p, const struct hlo_attr *a); /* dense<...> as a literal */
+
+/* The body of a function built in place on arg[]; out[] gets what it returns. Counts must agree (recorded if not). */
+bool imp_call(struct imp *p, const struct hlo_op *op, const struct hlo_op *func, int narg,
+    const struct imp_value *arg, int nout, struct imp_value *out);
 
 /* Regions. imp_region_fn: the region as a fn of scalars or tensors of its block arguments' types; captures follow the
  * rules of tsr_fn_begin. imp_region_inline: builds the region's ops in place with arg[] bound to its arguments and
@@ -79,6 +109,10 @@ bool imp_fail(struct imp *p, const struct hlo_op *op, const char *fmt, ...) TSR_
  * where the block says scalars, if every op inside is elementwise (imp_region_lifts); constants and captured scalars
  * are broadcast to it. */
 tsr_fn *imp_region_fn(struct imp *p, const struct hlo_region *r, const char *name);
+/* The same with the types of the arguments given (whole values: '?' refined); token arguments get no parameter, token
+ * results no result. */
+tsr_fn *imp_region_fn_of(struct imp *p, const struct hlo_region *r, const char *name, int narg,
+    const struct imp_value *like);
 bool imp_region_lifts(const struct hlo_region *r);
 bool imp_region_inline(struct imp *p, const struct hlo_region *r, int narg, tsr_node *const *arg, int nout,
     tsr_node **out);

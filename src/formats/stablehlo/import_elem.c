@@ -1,0 +1,160 @@
+/* import_elem.c: elementwise operations: most are one scalar function (scalar.h), a line each in the table below.
+ *
+ * Not so plain: compare (the order of IEEE's totalOrder is the order of the bits as integers, negative ones flipped),
+ * reduce_precision (rounding in the bits), bitcast_convert, and map, whose body is built on whole tensors. Where the
+ * specification leaves integer corner cases to the implementation, scalar.h says what holds.
+ * Source: StableHLO specification; IEEE 754-2019, 5.10. */
+#include <math.h>
+#include <string.h>
+
+#include "formats/stablehlo/import.h"
+#include "graph/node.h"
+#include "tessera/ops.h"
+
+/* ---- one scalar function ---------------------------------------------------------------------------------------- */
+
+static const struct { enum hlo_opcode code; tsr_scalar fn; uint8_t arity; } elem_table[] = {
+    {HLO_OP_ABS, TSR_S_ABS, 1}, {HLO_OP_ADD, TSR_S_ADD, 2}, {HLO_OP_AND, TSR_S_AND, 2},
+    {HLO_OP_ATAN2, TSR_S_ATAN2, 2}, {HLO_OP_CBRT, TSR_S_CBRT, 1}, {HLO_OP_CEIL, TSR_S_CEIL, 1},
+    {HLO_OP_CLAMP, TSR_S_CLAMP, 3}, {HLO_OP_COMPLEX, TSR_S_COMPLEX, 2}, {HLO_OP_COSINE, TSR_S_COS, 1},
+    {HLO_OP_COUNT_LEADING_ZEROS, TSR_S_CLZ, 1}, {HLO_OP_DIVIDE, TSR_S_DIV, 2}, {HLO_OP_EXPONENTIAL, TSR_S_EXP, 1},
+    {HLO_OP_EXPONENTIAL_MINUS_ONE, TSR_S_EXPM1, 1}, {HLO_OP_FLOOR, TSR_S_FLOOR, 1}, {HLO_OP_IMAG, TSR_S_IMAG, 1},
+    {HLO_OP_IS_FINITE, TSR_S_IS_FINITE, 1}, {HLO_OP_LOG, TSR_S_LOG, 1}, {HLO_OP_LOGISTIC, TSR_S_LOGISTIC, 1},
+    {HLO_OP_LOG_PLUS_ONE, TSR_S_LOG1P, 1}, {HLO_OP_MAXIMUM, TSR_S_MAX, 2}, {HLO_OP_MINIMUM, TSR_S_MIN, 2},
+    {HLO_OP_MULTIPLY, TSR_S_MUL, 2}, {HLO_OP_NEGATE, TSR_S_NEG, 1}, {HLO_OP_NOT, TSR_S_NOT, 1},
+    {HLO_OP_OR, TSR_S_OR, 2}, {HLO_OP_POPCNT, TSR_S_POPCNT, 1}, {HLO_OP_POWER, TSR_S_POW, 2},
+    {HLO_OP_REAL, TSR_S_REAL, 1}, {HLO_OP_REMAINDER, TSR_S_REM, 2}, {HLO_OP_ROUND_NEAREST_AFZ, TSR_S_ROUND, 1},
+    {HLO_OP_ROUND_NEAREST_EVEN, TSR_S_ROUND_EVEN, 1}, {HLO_OP_RSQRT, TSR_S_RSQRT, 1},
+    {HLO_OP_SELECT, TSR_S_SELECT, 3}, {HLO_OP_SHIFT_LEFT, TSR_S_SHL, 2},
+    {HLO_OP_SHIFT_RIGHT_ARITHMETIC, TSR_S_SHR, 2}, {HLO_OP_SHIFT_RIGHT_LOGICAL, TSR_S_SHR_LOGICAL, 2},
+    {HLO_OP_SIGN, TSR_S_SIGN, 1}, {HLO_OP_SINE, TSR_S_SIN, 1}, {HLO_OP_SQRT, TSR_S_SQRT, 1},
+    {HLO_OP_SUBTRACT, TSR_S_SUB, 2}, {HLO_OP_TAN, TSR_S_TAN, 1}, {HLO_OP_TANH, TSR_S_TANH, 1},
+    {HLO_OP_XOR, TSR_S_XOR, 2},
+};
+
+bool imp_elem(struct imp *p, const struct hlo_op *op) {
+    size_t i = 0;
+    while (elem_table[i].code != op->code) i++;
+    int n = elem_table[i].arity;
+    tsr_node *x[3];
+    if (op->noperand != n) return imp_fail(p, op, "it takes %d operands, %d are given", n, op->noperand);
+    for (int j = 0; j < n; j++) x[j] = imp_operand(p, op, j);
+    return imp_result(p, op, 0, tsr_prim_elem(p->c, elem_table[i].fn, n, x));
+}
+
+/* ---- compare ---------------------------------------------------------------------------------------------------- */
+
+static tsr_dtype int_of_bits(int bits) {
+    return bits == 64 ? TSR_I64 : bits == 32 ? TSR_I32 : bits == 16 ? TSR_I16 : TSR_I8;
+}
+
+/* Signed integers in the order of totalOrder: the bits of x, those below the sign flipped when it is set. */
+static tsr_node *total_order_key(tsr_ctx *c, tsr_node *x) {
+    int bits = tsr_dtype_of(tsr_node_dtype(x))->bits;
+    tsr_dtype t = int_of_bits(bits);
+    tsr_node *i = tsr_prim_bitcast(c, x, t);
+    tsr_node *sign = tsr_prim2(c, TSR_S_SHR, i, tsr_broadcast_like(c, tsr_scalar_int(c, t, bits - 1), i));
+    int64_t magnitude = (int64_t)(((uint64_t)1 << (bits - 1)) - 1);
+    tsr_node *mask = tsr_broadcast_like(c, tsr_scalar_int(c, t, magnitude), i);
+    return tsr_prim2(c, TSR_S_XOR, i, tsr_prim2(c, TSR_S_AND, sign, mask));
+}
+
+bool imp_compare(struct imp *p, const struct hlo_op *op) {
+    static const struct { const char *name; tsr_scalar fn; } directions[] = {{"EQ", TSR_S_EQ}, {"NE", TSR_S_NE},
+        {"LT", TSR_S_LT}, {"LE", TSR_S_LE}, {"GT", TSR_S_GT}, {"GE", TSR_S_GE}};
+    const char *way = hlo_get_text(op, "comparison_direction"), *how = hlo_get_text(op, "compare_type");
+    tsr_node *x = imp_operand(p, op, 0), *y = imp_operand(p, op, 1);
+    if (tsr_is_poison(x) || tsr_is_poison(y)) return false;
+    if (how && !strcmp(how, "TOTALORDER")) {
+        if (tsr_dtype_of(tsr_node_dtype(x))->kind != TSR_KIND_FLOAT)
+            return imp_fail(p, op, "TOTALORDER is the order of floats, not of %s", tsr_dtype_name(tsr_node_dtype(x)));
+        x = total_order_key(p->c, x), y = total_order_key(p->c, y);
+    }
+    for (size_t i = 0; way && i < sizeof directions / sizeof *directions; i++)
+        if (!strcmp(way, directions[i].name)) return imp_result(p, op, 0, tsr_prim2(p->c, directions[i].fn, x, y));
+    return imp_fail(p, op, "its direction is %s, not EQ, NE, LT, LE, GT or GE", way ? way : "missing");
+}
+
+/* ---- conversions ------------------------------------------------------------------------------------------------ */
+
+bool imp_convert(struct imp *p, const struct hlo_op *op) {
+    tsr_node *x = imp_operand(p, op, 0);
+    if (!op->nresult || op->result[0].type->kind != HLO_T_TENSOR) return imp_fail(p, op, "its result is no tensor");
+    return !tsr_is_poison(x) && imp_result(p, op, 0, tsr_prim_convert(p->c, x, imp_dtype(op->result[0].type)));
+}
+
+bool imp_bitcast_convert(struct imp *p, const struct hlo_op *op) {
+    tsr_node *x = imp_operand(p, op, 0);
+    if (!op->nresult || op->result[0].type->kind != HLO_T_TENSOR) return imp_fail(p, op, "its result is no tensor");
+    return !tsr_is_poison(x) && imp_result(p, op, 0, tsr_prim_bitcast(p->c, x, imp_dtype(op->result[0].type)));
+}
+
+/* ---- map -------------------------------------------------------------------------------------------------------- */
+
+bool imp_map(struct imp *p, const struct hlo_op *op) {
+    tsr_node **arg = arena_array(&p->arena, (size_t)op->noperand + 1, sizeof *arg), *out;
+    if (!arg) return false;
+    for (int i = 0; i < op->noperand; i++) arg[i] = imp_operand(p, op, i);
+    if (op->nregion != 1 || !imp_region_lifts(&op->region[0]))
+        return imp_fail(p, op, "its body has operations that are not elementwise; apply them to the whole tensors");
+    return imp_region_inline(p, &op->region[0], op->noperand, arg, 1, &out) && imp_result(p, op, 0, out);
+}
+
+/* ---- reduce_precision ------------------------------------------------------------------------------------------- */
+
+/* Bits of a float dtype: width, mantissa. */
+static int mantissa_bits(tsr_dtype t) {
+    switch (t) {
+    case TSR_F64: return 52;
+    case TSR_F32: return 23;
+    case TSR_F16: return 10;
+    case TSR_BF16: return 7;
+    case TSR_F8E4M3: return 3;
+    case TSR_F8E5M2: return 2;
+    default: return -1;
+    }
+}
+
+/* Unsigned integers shaped as the operand: the vocabulary of the formulas below. */
+struct bits { tsr_ctx *c; tsr_dtype t; int width, mantissa; tsr_node *x; };
+static tsr_node *num(struct bits *b, uint64_t v) {
+    return tsr_broadcast_like(b->c, tsr_scalar_int(b->c, b->t, (int64_t)v), b->x);
+}
+static tsr_node *both(struct bits *b, tsr_scalar fn, tsr_node *x, tsr_node *y) { return tsr_prim2(b->c, fn, x, y); }
+
+/* Round to nearest even at bit `drop`: add half of the last place less one, plus the bit that decides ties; cut. */
+static void round_mantissa(struct bits *b, int drop) {
+    tsr_node *last = both(b, TSR_S_AND, both(b, TSR_S_SHR_LOGICAL, b->x, num(b, (uint64_t)drop)), num(b, 1));
+    tsr_node *bias = both(b, TSR_S_ADD, last, num(b, ((uint64_t)1 << (drop - 1)) - 1));
+    b->x = both(b, TSR_S_AND, both(b, TSR_S_ADD, b->x, bias), num(b, ~(((uint64_t)1 << drop) - 1)));
+}
+
+/* Exponents above the narrower range give infinity, those at or below its least one (subnormals too) zero. */
+static void clip_exponent(struct bits *b, int have, int want) {
+    uint64_t field = (((uint64_t)1 << have) - 1) << b->mantissa, sign = (uint64_t)1 << (b->width - 1);
+    uint64_t bias = ((uint64_t)1 << (have - 1)) - 1, reduced = ((uint64_t)1 << (want - 1)) - 1;
+    tsr_node *exponent = both(b, TSR_S_AND, b->x, num(b, field)), *zero = both(b, TSR_S_AND, b->x, num(b, sign));
+    tsr_node *over = both(b, TSR_S_GT, exponent, num(b, (bias + reduced) << b->mantissa));
+    tsr_node *under = both(b, TSR_S_LE, exponent, num(b, (bias - reduced) << b->mantissa));
+    b->x = tsr_prim3(b->c, TSR_S_SELECT, over, both(b, TSR_S_OR, zero, num(b, field)), b->x);
+    b->x = tsr_prim3(b->c, TSR_S_SELECT, under, zero, b->x);
+}
+
+/* NaN stays itself, or is infinity when no mantissa bit is left. */
+bool imp_reduce_precision(struct imp *p, const struct hlo_op *op) {
+    tsr_node *x = imp_operand(p, op, 0);
+    int64_t exponent = hlo_get_int(op, "exponent_bits", 0), mantissa = hlo_get_int(op, "mantissa_bits", -1);
+    if (tsr_is_poison(x)) return false;
+    tsr_dtype t = tsr_node_dtype(x);
+    struct bits b = {.c = p->c, .width = tsr_dtype_of(t)->bits, .mantissa = mantissa_bits(t), .x = x};
+    if (b.mantissa < 0) return imp_fail(p, op, "it takes floats, not %s", tsr_dtype_name(t));
+    if (exponent < 1 || mantissa < 0) return imp_fail(p, op, "its format has no exponent or a negative mantissa");
+    int have = b.width - 1 - b.mantissa;
+    b.t = b.width == 64 ? TSR_U64 : b.width == 32 ? TSR_U32 : b.width == 16 ? TSR_U16 : TSR_U8;
+    b.x = tsr_prim_bitcast(p->c, x, b.t);
+    if (mantissa < b.mantissa) round_mantissa(&b, b.mantissa - (int)mantissa);
+    if (exponent < have) clip_exponent(&b, have, (int)exponent);
+    tsr_node *nan = mantissa ? x : tsr_broadcast_like(p->c, tsr_scalar_float(p->c, t, (double)INFINITY), x);
+    tsr_node *is_nan = tsr_prim2(p->c, TSR_S_NE, x, x);
+    return imp_result(p, op, 0, tsr_prim3(p->c, TSR_S_SELECT, is_nan, nan, tsr_prim_bitcast(p->c, b.x, t)));
+}

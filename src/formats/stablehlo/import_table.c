@@ -1,0 +1,60 @@
+/* import_table.c: which handler builds which operation: the one list.
+ *
+ * One macro a file import_*.c, X(OPCODE, handler, lifts). lifts says that the handler is elementwise: it serves a
+ * region of scalars that is built in place on whole tensors (imp_region_inline). An operation without a line cannot be
+ * imported: imp_op says so at its position. */
+#include "formats/stablehlo/import.h"
+
+#define LIST_ELEM(X)                                                                                                 \
+    X(ABS, imp_elem, 1) X(ADD, imp_elem, 1) X(AND, imp_elem, 1) X(ATAN2, imp_elem, 1) X(CBRT, imp_elem, 1)            \
+    X(CEIL, imp_elem, 1) X(COMPLEX, imp_elem, 1) X(COSINE, imp_elem, 1) X(COUNT_LEADING_ZEROS, imp_elem, 1)          \
+    X(DIVIDE, imp_elem, 1) X(EXPONENTIAL, imp_elem, 1) X(EXPONENTIAL_MINUS_ONE, imp_elem, 1) X(FLOOR, imp_elem, 1)   \
+    X(IMAG, imp_elem, 1) X(IS_FINITE, imp_elem, 1) X(LOG, imp_elem, 1) X(LOGISTIC, imp_elem, 1)                      \
+    X(LOG_PLUS_ONE, imp_elem, 1) X(MAXIMUM, imp_elem, 1) X(MINIMUM, imp_elem, 1) X(MULTIPLY, imp_elem, 1)            \
+    X(NEGATE, imp_elem, 1) X(NOT, imp_elem, 1) X(OR, imp_elem, 1) X(POPCNT, imp_elem, 1) X(POWER, imp_elem, 1)       \
+    X(REAL, imp_elem, 1) X(REMAINDER, imp_elem, 1) X(ROUND_NEAREST_AFZ, imp_elem, 1)                                 \
+    X(ROUND_NEAREST_EVEN, imp_elem, 1) X(RSQRT, imp_elem, 1) X(SHIFT_LEFT, imp_elem, 1)                              \
+    X(SHIFT_RIGHT_ARITHMETIC, imp_elem, 1) X(SHIFT_RIGHT_LOGICAL, imp_elem, 1) X(SIGN, imp_elem, 1)                  \
+    X(SINE, imp_elem, 1) X(SQRT, imp_elem, 1) X(SUBTRACT, imp_elem, 1) X(TAN, imp_elem, 1) X(TANH, imp_elem, 1)      \
+    X(XOR, imp_elem, 1) X(SELECT, imp_elem, 1) X(CLAMP, imp_elem, 1) X(COMPARE, imp_compare, 1)                      \
+    X(CONVERT, imp_convert, 1) X(REDUCE_PRECISION, imp_reduce_precision, 1)                                          \
+    X(BITCAST_CONVERT, imp_bitcast_convert, 0) X(MAP, imp_map, 0)
+#define LIST_FORM(X)                                                                                                 \
+    X(CONSTANT, imp_constant, 1) X(IOTA, imp_iota, 0) X(RESHAPE, imp_reshape, 0)                                     \
+    X(BROADCAST_IN_DIM, imp_broadcast_in_dim, 0) X(BROADCAST, imp_broadcast, 0) X(TRANSPOSE, imp_transpose, 0)       \
+    X(SLICE, imp_slice, 0) X(PAD, imp_pad, 0) X(CONCATENATE, imp_concatenate, 0) X(REVERSE, imp_reverse, 0)          \
+    X(DYNAMIC_SLICE, imp_dynamic_slice, 0) X(DYNAMIC_UPDATE_SLICE, imp_dynamic_update_slice, 0)                      \
+    X(TUPLE, imp_tuple, 0) X(GET_TUPLE_ELEMENT, imp_get_tuple_element, 0)                                            \
+    X(OPTIMIZATION_BARRIER, imp_optimization_barrier, 0) X(AFTER_ALL, imp_token, 0) X(CREATE_TOKEN, imp_token, 0)    \
+    X(GET_DIMENSION_SIZE, imp_get_dimension_size, 0)
+#define LIST_CONTROL(X)                                                                                              \
+    X(CALL, imp_func_call, 0) X(COMPOSITE, imp_composite, 0) X(WHILE, imp_while, 0) X(CASE, imp_case, 0)             \
+    X(IF, imp_if, 0)
+#define LIST_CHECK(X)                                                                                                \
+    X(CHECK_EQ, imp_check, 0) X(CHECK_EQ_CONST, imp_check, 0) X(CHECK_ALMOST_EQ, imp_check, 0)                       \
+    X(CHECK_ALMOST_EQ_CONST, imp_check, 0) X(CHECK_CLOSE, imp_check, 0)                                              \
+    X(CHECK_SERIALIZED_EQ, imp_check_serialized, 0) X(PROBE, imp_probe_op, 0) X(PRINT, imp_print, 0)
+#define LIST_REDUCE(X)   /* import_reduce.c */
+#define LIST_SCATTER(X)  /* import_scatter.c */
+#define LIST_SORT(X)     /* import_sort.c */
+#define LIST_CONTRACT(X) /* import_contract.c */
+#define LIST_CHLO(X)     /* client ops */
+#define LIST_SHAPE(X)    /* import_shape.c */
+#define LIST_QUANT(X)    /* import_quant.c */
+#define LIST_MESH(X)     /* import_mesh.c */
+#define LIST_ALL(X)                                                                                                  \
+    LIST_ELEM(X) LIST_FORM(X) LIST_CONTROL(X) LIST_CHECK(X) LIST_REDUCE(X) LIST_SCATTER(X) LIST_SORT(X)              \
+    LIST_CONTRACT(X) LIST_CHLO(X) LIST_SHAPE(X) LIST_QUANT(X) LIST_MESH(X)
+
+#define X(code, handler, lifts) imp_handler handler;
+LIST_ALL(X)
+#undef X
+
+static const struct import_entry { imp_handler *build; bool lifts; } table[HLO_OPCODE_COUNT] = {
+#define X(code, handler, lifts) [HLO_OP_##code] = {handler, lifts},
+    LIST_ALL(X)
+#undef X
+};
+
+imp_handler *imp_handler_of(enum hlo_opcode code) { return table[code].build; }
+bool imp_lifts(enum hlo_opcode code) { return table[code].lifts; }
