@@ -219,7 +219,8 @@ bool imp_call(struct imp *p, const struct hlo_op *op, const struct hlo_op *func,
     if (func->nregion != 1 || func->region[0].nblock != 1)
         return imp_fail(p, op, "the function %s has no body to call", name);
     const struct hlo_block *b = &func->region[0].block[0];
-    if (b->narg != narg) return imp_fail(p, op, "the function %s takes %d arguments, %d are given", name, b->narg, narg);
+    if (b->narg != narg)
+        return imp_fail(p, op, "the function %s takes %d arguments, %d are given", name, b->narg, narg);
     if (p->depth >= IMP_DEPTH_MAX)
         return imp_fail(p, op, "calls and regions nest more than %d deep (does %s call itself?)", IMP_DEPTH_MAX, name);
     if (!frame_push(p, func, &f)) return false;
@@ -288,8 +289,10 @@ static bool flatten(struct imp *p, const struct hlo_op *func, const struct imp_v
 }
 
 static bool check_nodes(struct imp *p, node_list *out) {
-    for (size_t i = 0; i < p->checks->n; i++)
-        if (!vec_push(p->c, out, p->checks->v[i].actual) || !vec_push(p->c, out, p->checks->v[i].expected)) return false;
+    for (size_t i = 0; i < p->checks->n; i++) {
+        const struct hlo_check *k = &p->checks->v[i];
+        if (!vec_push(p->c, out, k->actual) || !vec_push(p->c, out, k->expected)) return false;
+    }
     return true;
 }
 

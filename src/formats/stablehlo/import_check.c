@@ -38,7 +38,8 @@ bool imp_check(struct imp *p, const struct hlo_op *op) {
         : op->code == HLO_OP_CHECK_ALMOST_EQ || op->code == HLO_OP_CHECK_ALMOST_EQ_CONST ? HLO_CHECK_ALMOST_EQ
         : HLO_CHECK_EQ;
     bool constant = op->code == HLO_OP_CHECK_EQ_CONST || op->code == HLO_OP_CHECK_ALMOST_EQ_CONST;
-    if (constant && (!value || value->kind != HLO_A_ELEMENTS)) return imp_fail(p, op, "it has no value to compare with");
+    if (constant && (!value || value->kind != HLO_A_ELEMENTS))
+        return imp_fail(p, op, "it has no value to compare with");
     k.expected = constant ? imp_elements(p, value) : imp_operand(p, op, 1);
     return add_check(p, op, k, op->operand[0]->type);
 }
