@@ -198,23 +198,25 @@ static bool run_body(struct imp *p, const struct hlo_op *func, int nout, struct 
     return true;
 }
 
-static bool frame_push(struct imp *p, const struct hlo_op *func, struct imp_frame *f) {
+static bool frame_push(struct imp *p, const struct hlo_op *func) {
+    struct imp_frame *f = mem_new(p->c, struct imp_frame);
+    if (!f) return false;
     *f = (struct imp_frame){.up = p->frame, .func = func};
     f->value = mem_array(p->c, (size_t)func->nvalue + 1, sizeof *f->value);
-    if (!f->value) return false;
-    p->frame = f;
-    return true;
+    if (f->value) return p->frame = f, true;
+    mem_del(p->c, f);
+    return false;
 }
 
 static void frame_pop(struct imp *p) {
     struct imp_frame *f = p->frame;
     p->frame = f->up;
     mem_array_free(p->c, f->value, (size_t)f->func->nvalue + 1, sizeof *f->value);
+    mem_del(p->c, f);
 }
 
 bool imp_call(struct imp *p, const struct hlo_op *op, const struct hlo_op *func, int narg,
     const struct imp_value *arg, int nout, struct imp_value *out) {
-    struct imp_frame f;
     const char *name = hlo_get_text(func, "sym_name");
     if (func->nregion != 1 || func->region[0].nblock != 1)
         return imp_fail(p, op, "the function %s has no body to call", name);
@@ -223,7 +225,7 @@ bool imp_call(struct imp *p, const struct hlo_op *op, const struct hlo_op *func,
         return imp_fail(p, op, "the function %s takes %d arguments, %d are given", name, b->narg, narg);
     if (p->depth >= IMP_DEPTH_MAX)
         return imp_fail(p, op, "calls and regions nest more than %d deep (does %s call itself?)", IMP_DEPTH_MAX, name);
-    if (!frame_push(p, func, &f)) return false;
+    if (!frame_push(p, func)) return false;
     p->depth++;
     for (int i = 0; i < narg; i++) *imp_value(p, &b->arg[i]) = arg[i];
     bool ok = run_body(p, func, nout, out);
@@ -311,11 +313,10 @@ static bool build_function(struct imp *p, const struct hlo_op *func, node_list *
 }
 
 static tsr_fn *import_fn(struct imp *p, const struct hlo_op *func, const char *name) {
-    struct imp_frame f;
     node_list out = {0};
     tsr_fn *fn = NULL;
     if (tsr_fn_begin(p->c, name)) return NULL;
-    bool ok = frame_push(p, func, &f);
+    bool ok = frame_push(p, func);
     if (ok) {
         ok = build_function(p, func, &out);
         frame_pop(p);
