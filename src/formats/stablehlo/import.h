@@ -92,8 +92,13 @@ bool imp_results(struct imp *p, const struct hlo_op *op, tsr_node *tuple);  /* t
 bool imp_forward(struct imp *p, const struct hlo_op *op, int i, const struct imp_value *v);
 bool imp_fail(struct imp *p, const struct hlo_op *op, const char *fmt, ...) TSR_PRINTF(3, 4); /* false */
 
-/* n put on the grid of element type t (import_narrow.c); n itself where its dtype is the type. */
+/* Types without a dtype of their own (import_narrow.c). imp_to_grid rounds carrier values to the grid of e; imp_on_grid
+ * is that for a type, n itself where its dtype is the type. imp_to_elem: x of any dtype to the carrier of e, on its
+ * grid, rounded once. imp_bits_as: values to values of the same bits, ranks as in tsr_prim_bitcast. */
+tsr_node *imp_to_grid(struct imp *p, enum hlo_elem e, tsr_node *x);
 tsr_node *imp_on_grid(struct imp *p, const struct hlo_type *t, tsr_node *n);
+tsr_node *imp_to_elem(struct imp *p, enum hlo_elem e, tsr_node *x);
+tsr_node *imp_bits_as(struct imp *p, enum hlo_elem from, enum hlo_elem to, tsr_node *x);
 bool imp_quantised(struct imp *p, const struct hlo_op *op);   /* import_quant.c: an op with quantised types */
 bool imp_shape_values(struct imp *p, const struct hlo_op *op); /* import_shape.c: after the op was built */
 

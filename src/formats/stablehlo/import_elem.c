@@ -77,16 +77,20 @@ bool imp_compare(struct imp *p, const struct hlo_op *op) {
 
 /* ---- conversions ------------------------------------------------------------------------------------------------ */
 
+/* What is stored: of quantised types, their storage type. */
+static enum hlo_elem elem_of(const struct hlo_type *t) { return t->quant ? t->quant->storage : t->elem; }
+
 bool imp_convert(struct imp *p, const struct hlo_op *op) {
     tsr_node *x = imp_operand(p, op, 0);
     if (!op->nresult || op->result[0].type->kind != HLO_T_TENSOR) return imp_fail(p, op, "its result is no tensor");
-    return !tsr_is_poison(x) && imp_result(p, op, 0, tsr_prim_convert(p->c, x, imp_dtype(op->result[0].type)));
+    return !tsr_is_poison(x) && imp_result(p, op, 0, imp_to_elem(p, elem_of(op->result[0].type), x));
 }
 
 bool imp_bitcast_convert(struct imp *p, const struct hlo_op *op) {
     tsr_node *x = imp_operand(p, op, 0);
     if (!op->nresult || op->result[0].type->kind != HLO_T_TENSOR) return imp_fail(p, op, "its result is no tensor");
-    return !tsr_is_poison(x) && imp_result(p, op, 0, tsr_prim_bitcast(p->c, x, imp_dtype(op->result[0].type)));
+    return !tsr_is_poison(x) && imp_result(p, op, 0,
+        imp_bits_as(p, elem_of(op->operand[0]->type), elem_of(op->result[0].type), x));
 }
 
 /* ---- map -------------------------------------------------------------------------------------------------------- */
