@@ -153,8 +153,8 @@ static tsr_node *bits_of(tsr_ctx *c, enum hlo_elem e, tsr_node *x) {
         uint32_t least = (uint32_t)(1 - f->bias + 127) << 23;
         tsr_node *normal = apply_u32(c, TSR_S_SUB, apply_u32(c, TSR_S_SHR_LOGICAL, a, 23 - p),
             (uint32_t)(127 - f->bias) << p);
-        tsr_node *quanta = tsr_prim2(c, TSR_S_MUL, tsr_prim1(c, TSR_S_ABS, x), f32_of(c, exp2(f->bias - 1 + (int)p), x));
-        tsr_node *small = tsr_prim_convert(c, quanta, TSR_U32);
+        tsr_node *scale = f32_of(c, exp2(f->bias - 1 + (int)p), x);
+        tsr_node *small = tsr_prim_convert(c, tsr_prim2(c, TSR_S_MUL, tsr_prim1(c, TSR_S_ABS, x), scale), TSR_U32);
         code = select_of(c, apply_u32(c, TSR_S_LT, a, least), small, normal);
         if (f->kind == NARROW_IEEE) code = select_of(c, apply_u32(c, TSR_S_EQ, a, 0x7f800000),
             u32_of(c, narrow_encode(e, HUGE_VAL), x), code);

@@ -40,7 +40,7 @@
 #define LIST_CONTRACT(X) /* import_contract.c */
 #define LIST_CHLO(X)     /* client ops */
 #define LIST_SHAPE(X)    /* import_shape.c */
-#define LIST_QUANT(X)    /* import_quant.c */
+#define LIST_QUANT(X) X(UNIFORM_QUANTIZE, imp_uniform, 1) X(UNIFORM_DEQUANTIZE, imp_uniform, 1)
 #define LIST_MESH(X)     /* import_mesh.c */
 #define LIST_ALL(X)                                                                                                  \
     LIST_ELEM(X) LIST_FORM(X) LIST_CONTROL(X) LIST_CHECK(X) LIST_REDUCE(X) LIST_SCATTER(X) LIST_SORT(X)              \
