@@ -1,8 +1,8 @@
 /* import_elem.c: elementwise operations: most are one scalar function (scalar.h), a line each in the table below.
  *
  * Not so plain: compare (the order of IEEE's totalOrder is the order of the bits as integers, negative ones flipped),
- * reduce_precision (rounding in the bits), bitcast_convert, and map, whose body is built on whole tensors. Where the
- * specification leaves integer corner cases to the implementation, scalar.h says what holds.
+ * reduce_precision (rounding in the bits), and bitcast_convert. Where the specification leaves integer corner cases to
+ * the implementation, scalar.h says what holds.
  * Source: StableHLO specification; IEEE 754-2019, 5.10. */
 #include <math.h>
 #include <string.h>
@@ -91,17 +91,6 @@ bool imp_bitcast_convert(struct imp *p, const struct hlo_op *op) {
     if (!op->nresult || op->result[0].type->kind != HLO_T_TENSOR) return imp_fail(p, op, "its result is no tensor");
     return !tsr_is_poison(x) && imp_result(p, op, 0,
         imp_bits_as(p, elem_of(op->operand[0]->type), elem_of(op->result[0].type), x));
-}
-
-/* ---- map -------------------------------------------------------------------------------------------------------- */
-
-bool imp_map(struct imp *p, const struct hlo_op *op) {
-    tsr_node **arg = arena_array(&p->arena, (size_t)op->noperand + 1, sizeof *arg), *out;
-    if (!arg) return false;
-    for (int i = 0; i < op->noperand; i++) arg[i] = imp_operand(p, op, i);
-    if (op->nregion != 1 || !imp_region_lifts(&op->region[0]))
-        return imp_fail(p, op, "its body has operations that are not elementwise; apply them to the whole tensors");
-    return imp_region_inline(p, &op->region[0], op->noperand, arg, 1, &out) && imp_result(p, op, 0, out);
 }
 
 /* ---- reduce_precision ------------------------------------------------------------------------------------------- */

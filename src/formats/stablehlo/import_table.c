@@ -18,7 +18,7 @@
     X(SINE, imp_elem, 1) X(SQRT, imp_elem, 1) X(SUBTRACT, imp_elem, 1) X(TAN, imp_elem, 1) X(TANH, imp_elem, 1)      \
     X(XOR, imp_elem, 1) X(SELECT, imp_elem, 1) X(CLAMP, imp_elem, 1) X(COMPARE, imp_compare, 1)                      \
     X(CONVERT, imp_convert, 1) X(REDUCE_PRECISION, imp_reduce_precision, 1)                                          \
-    X(BITCAST_CONVERT, imp_bitcast_convert, 0) X(MAP, imp_map, 0)
+    X(BITCAST_CONVERT, imp_bitcast_convert, 1)
 #define LIST_FORM(X)                                                                                                 \
     X(CONSTANT, imp_constant, 1) X(IOTA, imp_iota, 0) X(RESHAPE, imp_reshape, 0)                                     \
     X(BROADCAST_IN_DIM, imp_broadcast_in_dim, 0) X(BROADCAST, imp_broadcast, 0) X(TRANSPOSE, imp_transpose, 0)       \
@@ -34,9 +34,11 @@
     X(CHECK_EQ, imp_check, 0) X(CHECK_EQ_CONST, imp_check, 0) X(CHECK_ALMOST_EQ, imp_check, 0)                       \
     X(CHECK_ALMOST_EQ_CONST, imp_check, 0) X(CHECK_CLOSE, imp_check, 0)                                              \
     X(CHECK_SERIALIZED_EQ, imp_check_serialized, 0) X(PROBE, imp_probe_op, 0) X(PRINT, imp_print, 0)
-#define LIST_REDUCE(X)   /* import_reduce.c */
-#define LIST_SCATTER(X)  /* import_scatter.c */
-#define LIST_SORT(X)     /* import_sort.c */
+#define LIST_REDUCE(X)                                                                                               \
+    X(REDUCE, imp_reduce, 0) X(REDUCE_WINDOW, imp_reduce_window, 0) X(SELECT_AND_SCATTER, imp_select_and_scatter, 0)  \
+    X(MAP, imp_map, 0)
+#define LIST_SCATTER(X) X(SCATTER, imp_scatter, 0)
+#define LIST_SORT(X) X(SORT, imp_sort, 0)
 #define LIST_CONTRACT(X) /* import_contract.c */
 #define LIST_CHLO(X)     /* client ops */
 #define LIST_SHAPE(X)    /* import_shape.c */
