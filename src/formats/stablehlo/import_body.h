@@ -52,6 +52,13 @@ bool imp_axes(struct imp *p, const struct hlo_op *op, const struct hlo_attr *dim
 /* All operands as nodes; false: one is missing, or not a tensor (recorded). */
 bool imp_operands(struct imp *p, const struct hlo_op *op, int n, tsr_node **out);
 
+/* Handlers whose attributes the dynamic forms give as operands: gather with these slice sizes, convolution with this
+ * padding; both set result 0 of op. */
+bool imp_gather_sized(struct imp *p, const struct hlo_op *op, tsr_node *x, tsr_node *index,
+    const tsr_extent *const *sizes);
+bool imp_convolution_padded(struct imp *p, const struct hlo_op *op, tsr_node *x, tsr_node *w, const int64_t *low,
+    const int64_t *high);
+
 /* Sequential scatter onto flattened tensors, for bodies that are no tsr_scatter: x[j] (M elements) are replaced, pos
  * (S, W) i64 says where the updates u[j] (S, W) go; those outside 0..M-1 are skipped. Rows are taken in order, the
  * elements of one row go to different places. `how` combines what is there with what comes. */

@@ -39,7 +39,13 @@
     X(MAP, imp_map, 0)
 #define LIST_SCATTER(X) X(SCATTER, imp_scatter, 0)
 #define LIST_SORT(X) X(SORT, imp_sort, 0)
-#define LIST_CONTRACT(X) /* import_contract.c */
+#define LIST_CONTRACT(X)                                                                                             \
+    X(DOT_GENERAL, imp_dot_general, 0) X(DOT, imp_dot, 0) X(CONVOLUTION, imp_convolution, 0)                         \
+    X(EINSUM, imp_einsum, 0) X(UNARY_EINSUM, imp_unary_einsum, 0) X(GATHER, imp_gather, 0)                           \
+    X(TORCH_INDEX_SELECT, imp_torch_index_select, 0) X(CHOLESKY, imp_cholesky, 0)                                    \
+    X(TRIANGULAR_SOLVE, imp_triangular_solve, 0) X(FFT, imp_fft, 0) X(RNG, imp_rng, 0)                               \
+    X(RNG_BIT_GENERATOR, imp_rng_bit_generator, 0) X(BATCH_NORM_INFERENCE, imp_batch_norm_inference, 0)              \
+    X(BATCH_NORM_TRAINING, imp_batch_norm_training, 0) X(BATCH_NORM_GRAD, imp_batch_norm_grad, 0)
 #define LIST_CHLO(X)     /* client ops */
 #define LIST_SHAPE(X)    /* import_shape.c */
 #define LIST_QUANT(X) X(UNIFORM_QUANTIZE, imp_uniform, 1) X(UNIFORM_DEQUANTIZE, imp_uniform, 1)
