@@ -1,8 +1,8 @@
 /* import_sort.c: sort by a comparator.
  *
  * Most comparators say "lexicographically less (or greater)": compare key(a) with key(b), or, where those are equal,
- * the next key. They are read as such when each right side is the left side's expression of the other element, whatever the
- * expression is: the keys are computed on whole tensors and sorted by, with the operands as passengers
+ * the next key. They are read as such when each right side is the left side's expression of the other element, whatever
+ * the expression is: the keys are computed on whole tensors and sorted by, with the operands as passengers
  * (tsr_prim_sort, or tsr_prim_sort_total where floats are compared by TOTALORDER). A key that only maps -0 to +0 and
  * every NaN to one NaN before it is compared by TOTALORDER is the primitive's own order and needs no copy.
  *
@@ -260,8 +260,8 @@ static bool sort_by_network(struct imp *p, const struct hlo_op *op, const struct
     tsr_ctx *c = p->c;
     struct network w = {.p = p, .op = op, .n = s->n, .real = tsr_node_dim(s->x[0], s->axis), .padded = 1};
     if (w.real < 0 || w.real > INT32_MAX / 2)
-        return imp_fail(p, op, "its comparator is not one of the known orders, and the sorted axis has no fixed extent; "
-            "compare keys with LT or GT, or give the axis an extent");
+        return imp_fail(p, op, "its comparator is not one of the known orders, and the sorted axis has no fixed "
+            "extent; compare keys with LT or GT, or give the axis an extent");
     while (w.padded < w.real) w.padded *= 2;
     if (!network_open(&w, s)) return false;
     for (int64_t k = 1; k < w.padded; k *= 2) {
