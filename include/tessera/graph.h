@@ -101,6 +101,9 @@ tsr_node *tsr_item(tsr_ctx *c, tsr_node *tuple, int index);
  * result bound to it. So an ended fn is closed. Fns nest (loop bodies). */
 tsr_status tsr_fn_begin(tsr_ctx *c, const char *name);
 tsr_node *tsr_param(tsr_ctx *c, const tsr_type *t, const char *name);      /* next explicit parameter of the open fn */
+/* Element `element` of an explicit integer parameter of a fn that is open gives `symbol` its value when the fn runs
+ * (at most 64 elements): for programs whose sizes are arguments. Saying it twice is saying it once. */
+tsr_status tsr_fn_size(tsr_ctx *c, tsr_node *param, int64_t element, const tsr_extent *symbol);
 /* NULL: error recorded, the open fn is dropped */
 tsr_fn *tsr_fn_end(tsr_ctx *c, int n, tsr_node *const *result);
 void tsr_fn_abort(tsr_ctx *c);                                             /* drop the innermost open fn */

@@ -63,6 +63,8 @@ tsr_fn *pass_rewrite(tsr_ctx *c, const tsr_fn *f, rewrite_rule *rule) {
             arg[i] = tsr_param(c, f->param.v[i].node->type, name ? name->str : NULL);
             ok = ok && !tsr_is_poison(arg[i]);
         }
+        for (size_t i = 0; ok && i < f->size.n; i++)
+            ok = tsr_fn_size(c, arg[f->size.v[i].param], f->size.v[i].element, f->size.v[i].symbol) == TSR_OK;
         if (ok && splice(c, &mem, f, arg, out, rule, 0)) g = tsr_fn_end(c, (int)f->result.n, out);
         else tsr_fn_abort(c);
     }

@@ -31,6 +31,7 @@ tsr_plan *plan_new(tsr_ctx *c, const tsr_fn *f) {
         ok = vec_push(c, &p->param, t);
         for (int j = 0; ok && j < t->rank; j++) ok = add_symbols(p, t->extent[j]);
     }
+    for (size_t i = 0; ok && i < f->size.n; i++) ok = add_symbols(p, f->size.v[i].symbol);
     for (size_t i = 0; ok && i < f->check.n; i++) {
         struct fn_check k = {f->check.v[i].a, f->check.v[i].b, arena_strdup(&p->mem, f->check.v[i].why)};
         ok = k.why && vec_push(c, &p->check, k);

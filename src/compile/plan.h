@@ -104,7 +104,7 @@ typedef struct tsr_plan {
     VEC(int) result;             /* slot of every result of the fn (explicit, then assigned) */
     VEC(struct fn_check) check;  /* why: in mem */
     /* set by plan_finish: */
-    VEC(const tsr_extent *) symbol; /* every symbol that occurs in a parameter's type, in order of first use */
+    VEC(const tsr_extent *) symbol; /* every symbol of a parameter's type, then those that parameters give a value */
     /* the fn after the last pass, counted: what the checking modes compare with; may be NULL */
     tsr_fn *fn;
     struct plan_exec *exec;     /* the runner's: kernels resolved, bindings remembered */

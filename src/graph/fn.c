@@ -62,7 +62,7 @@ static void fn_destroy(tsr_ctx *c, tsr_fn *f) {
     }
     vec_release(c, &f->derived);
     vec_release(c, &f->param), vec_release(c, &f->result), vec_release(c, &f->assign), vec_release(c, &f->node);
-    vec_release(c, &f->check);
+    vec_release(c, &f->check), vec_release(c, &f->size);
     mem_strfree(c, f->name);
     mem_del(c, f);
 }
@@ -117,6 +117,61 @@ tsr_node *tsr_param(tsr_ctx *c, const tsr_type *t, const char *name) {
     tsr_node *p = param_add(c, f, PARAM_EXPLICIT, t, name, NULL, NULL);
     if (!tsr_is_poison(p)) f->nparam++;
     return p;
+}
+
+/* ---- sizes that are arguments ---- */
+
+bool fn_size_value(tsr_dtype t, const void *p, int64_t n, int64_t i, int64_t *out) {
+    if (i < 0 || i >= n) return false;
+    switch (t) {
+    case TSR_I64: case TSR_U64: *out = ((const int64_t *)p)[i]; return t == TSR_I64 || *out >= 0;
+    case TSR_I32: *out = ((const int32_t *)p)[i]; return true;
+    case TSR_U32: *out = ((const uint32_t *)p)[i]; return true;
+    case TSR_I16: *out = ((const int16_t *)p)[i]; return true;
+    case TSR_U16: *out = ((const uint16_t *)p)[i]; return true;
+    case TSR_I8: *out = ((const int8_t *)p)[i]; return true;
+    case TSR_U8: *out = ((const uint8_t *)p)[i]; return true;
+    default: return false;
+    }
+}
+
+static bool may_give_sizes(const tsr_node *n, int64_t element) {
+    int64_t zero = 0, v, count;
+    size_t bytes;
+    if (n->op != TSR_OP_PARAM || !n->owner || !n->owner->open || n->type->kind != TSR_TENSOR) return false;
+    if (node_int(n, ATTR_INDEX) >= n->owner->nparam || !type_bytes(n->type, &bytes)) return false;
+    count = (int64_t)(bytes / (size_t)tsr_dtype_of(n->type->dtype)->bytes);
+    return count <= FN_SIZE_ELEMENTS && fn_size_value(n->type->dtype, (int64_t[FN_SIZE_ELEMENTS]){zero}, count, element,
+        &v);
+}
+
+tsr_status tsr_fn_size(tsr_ctx *c, tsr_node *param, int64_t element, const tsr_extent *symbol) {
+    if (tsr_is_poison(param) || !symbol) return tsr_error_status(c);
+    if (symbol->op != EXT_SYMBOL || !may_give_sizes(param, element))
+        return err_set(c, TSR_EINVAL, "fn size %s: element %lld of %s gives it no value; it takes a symbol, and an "
+            "explicit parameter of an open fn with at most %d integers", extent_text(c, symbol), (long long)element,
+            type_text(c, param->type), FN_SIZE_ELEMENTS);
+    tsr_fn *f = param->owner;
+    struct fn_size k = {(int)node_int(param, ATTR_INDEX), element, symbol};
+    for (size_t i = 0; i < f->size.n; i++)
+        if (f->size.v[i].param == k.param && f->size.v[i].element == element && f->size.v[i].symbol == symbol)
+            return TSR_OK;
+    return vec_push(c, &f->size, k) ? TSR_OK : TSR_ENOMEM;
+}
+
+/* Where f is built into an open fn, the sizes its arguments give are sizes that fn's parameters give. */
+static bool sizes_fit(tsr_ctx *c, const tsr_fn *f, tsr_node *const *arg) {
+    for (size_t i = 0; i < f->size.n; i++) {
+        const struct fn_size *k = &f->size.v[i];
+        if (arg[k->param]->op == TSR_OP_PARAM && arg[k->param]->owner) {
+            if (tsr_fn_size(c, arg[k->param], k->element, k->symbol)) return false;
+            continue;
+        }
+        err_set(c, TSR_EUNSUPPORTED, "call of %s: its argument %d gives size %s a value; inside another fn only a "
+            "parameter of that fn can, found %s", f->name, k->param, k->symbol->name, op_name(arg[k->param]->op));
+        return false;
+    }
+    return true;
 }
 
 enum { LITERAL_COPIED = 4096 }; /* bytes: literals up to this are copied into a fn, greater ones are captured */
@@ -235,6 +290,10 @@ static void fn_hash(tsr_fn *f) {
     for (size_t i = 0; i < f->node.n; i++) h = hash_mix(h, node_hash_at(f->node.v[i]));
     for (size_t i = 0; i < f->result.n; i++) h = hash_mix(h, (uint64_t)f->result.v[i]->pos + 1);
     for (size_t i = 0; i < f->check.n; i++) h = hash_mix(hash_mix(h, f->check.v[i].a->hash), f->check.v[i].b->hash);
+    for (size_t i = 0; i < f->size.n; i++) {
+        const struct fn_size *k = &f->size.v[i];
+        h = hash_mix(hash_mix(hash_mix(h, (uint64_t)k->param), (uint64_t)k->element), k->symbol->hash);
+    }
     f->hash = h;
 }
 
@@ -347,7 +406,7 @@ static void call_or_inline(tsr_ctx *c, tsr_fn *f, int n, tsr_node *const *arg, t
     size_t np = f->param.n, nr = f->result.n;
     tsr_node **args = mem_array(c, np + 1, sizeof *args), **all = mem_array(c, nr + 1, sizeof *all);
     for (int i = 0; i < f->nresult; i++) out[i] = tsr_poison(c);
-    if (args && all && args_fit(c, f, n, arg)) {
+    if (args && all && args_fit(c, f, n, arg) && sizes_fit(c, f, arg)) {
         for (int i = 0; i < n; i++) args[i] = arg[i];
         fn_implicit_args(c, f, args + n);
         if (whole) {

@@ -7,7 +7,7 @@
  *
  * Binding: a parameter extent that is a symbol binds it; an expression with one unknown symbol is solved for it
  * where it is a sum or product; then every parameter extent must equal the real one, and every check of the fn must
- * hold. */
+ * hold. Integer parameters that give sizes (tsr_fn_size) bind first. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -72,6 +72,24 @@ static bool solve(struct frame *r, const tsr_extent *e, int64_t want) {
     return known == 0 || want % known != 0 || solve(r, unknown, want / known);
 }
 
+static tsr_status bind_size(struct frame *r, const struct fn_size *k) {
+    const struct ref_tensor *x = &r->in[k->param];
+    int64_t v;
+    if (!fn_size_value(x->dtype, x->p, x->count, k->element, &v))
+        return err_set(r->c, TSR_ECHECK, "%s: parameter %d gives size %s no value", r->f->name, k->param,
+            k->symbol->name);
+    return solve(r, k->symbol, v) ? TSR_OK : TSR_ENOMEM;
+}
+
+static tsr_status check_size(const struct frame *r, const struct fn_size *k) {
+    int64_t v, want;
+    tsr_status s = eval(r, k->symbol, &v);
+    if (s || !fn_size_value(r->in[k->param].dtype, r->in[k->param].p, r->in[k->param].count, k->element, &want))
+        return s;
+    return v == want ? TSR_OK : err_set(r->c, TSR_ECHECK, "%s: parameter %d says that %s is %" PRId64
+        ", elsewhere it is %" PRId64, r->f->name, k->param, k->symbol->name, want, v);
+}
+
 static tsr_status bind_param(struct frame *r, size_t p) {
     const tsr_node *n = r->f->param.v[p].node;
     const tsr_type *t = n->type;
@@ -103,11 +121,15 @@ static tsr_status bind_sizes(struct frame *r) {
     tsr_status s = TSR_OK;
     for (size_t i = 0; r->outer && i < r->outer->bind.n; i++)
         if (!vec_push(r->c, &r->bind, r->outer->bind.v[i])) return TSR_ENOMEM;
+    for (size_t i = 0; i < r->f->size.n; i++)
+        if ((s = bind_size(r, &r->f->size.v[i]))) return s;
     for (int turn = 0; turn < 2; turn++) /* a second turn solves what waited for a later parameter */
         for (size_t p = 0; p < r->f->param.n; p++)
             if ((s = bind_param(r, p))) return s;
     for (size_t p = 0; p < r->f->param.n; p++)
         if ((s = check_param(r, p))) return s;
+    for (size_t i = 0; i < r->f->size.n; i++)
+        if ((s = check_size(r, &r->f->size.v[i]))) return s;
     for (size_t i = 0; i < r->f->check.n; i++) {
         const struct fn_check *k = &r->f->check.v[i];
         int64_t a, b;

@@ -133,6 +133,7 @@ struct fn_param {
     tsr_var *var;      /* VAR: counted */
 };
 struct fn_check { const tsr_extent *a, *b; char *why; }; /* a == b must hold when sizes are bound */
+struct fn_size { int param; int64_t element; const tsr_extent *symbol; }; /* the argument's value is the symbol's */
 struct fn_derived { char *key; tsr_fn *fn; }; /* key says how it was made; both owned */
 struct tsr_fn {
     uint32_t refs;
@@ -147,12 +148,16 @@ struct tsr_fn {
     VEC(tsr_var *) assign;       /* variables assigned, in order of first assignment; counted */
     VEC(tsr_node *) node;        /* after end: every node reachable from the results, in id order; counted */
     VEC(struct fn_check) check;
+    VEC(struct fn_size) size;
     const struct composite *composite; /* NULL, or which composite this is the body of */
     struct attr *attr; int nattr; size_t attr_bytes; /* a composite's attributes, owned, sorted by key */
     tsr_fn *vjp;                 /* NULL, or a custom gradient: (params..., d results...) -> (d params...) ; counted */
     VEC(struct fn_derived) derived; /* what transformations made from it, kept for the next caller */
     struct map intern;           /* while open */
 };
+enum { FN_SIZE_ELEMENTS = 64 }; /* of a parameter that gives sizes */
+/* Element i of n integers of dtype t; false: there is no such element. */
+bool fn_size_value(tsr_dtype t, const void *p, int64_t n, int64_t i, int64_t *out);
 tsr_fn *fn_open_now(tsr_ctx *c); /* innermost open fn, NULL when eager */
 /* The open fn f's own node for a value of an enclosing graph (f == NULL: the value must be eager). Poison on error. */
 tsr_node *fn_capture(tsr_ctx *c, tsr_fn *f, tsr_node *n);

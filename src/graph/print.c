@@ -79,6 +79,9 @@ static void print_fn(struct str *s, const tsr_fn *f, int indent) {
         extent_print(s, f->check.v[i].b);
         str_putc(s, '\n');
     }
+    for (size_t i = 0; i < f->size.n; i++)
+        str_printf(s, "%*ssize %s = parameter %d[%lld]\n", indent + 2, "", f->size.v[i].symbol->name,
+            f->size.v[i].param, (long long)f->size.v[i].element);
     str_printf(s, "%*sreturn", indent + 2, "");
     for (size_t i = 0; i < f->result.n; i++) {
         str_printf(s, "%s %%%d", i ? "," : "", (int)f->result.v[i]->pos);

@@ -1,8 +1,8 @@
 /* jit.c: tsr_run: a fn run at once on values, and the one way a plan runs at top level (run_plan).
  *
  * Symbols take their values from the arguments: a parameter extent that is a symbol binds it, every other expression
- * must then evaluate to the argument's size. Results that are no fresh memory (a parameter handed back, a literal, a
- * part of another result) share its buffer. */
+ * must then evaluate to the argument's size; integer arguments may give sizes too (tsr_fn_size). Results that are no
+ * fresh memory (a parameter handed back, a literal, a part of another result) share its buffer. */
 #include <string.h>
 
 #include "graph/interp.h"
@@ -25,6 +25,23 @@ static tsr_status bind_one(tsr_ctx *c, const tsr_extent *formal, int64_t actual,
     return TSR_OK;
 }
 
+/* The sizes that integer arguments give (tsr_fn_size). */
+static tsr_status bind_sizes(tsr_ctx *c, const tsr_fn *f, tsr_node *const *arg, tsr_binding *b, int *n) {
+    int64_t data[FN_SIZE_ELEMENTS], v;
+    for (size_t i = 0; i < f->size.n; i++) {
+        const struct fn_size *k = &f->size.v[i];
+        const tsr_type *t = arg[k->param]->type;
+        size_t bytes;
+        bool fits = type_bytes(t, &bytes) && bytes <= sizeof data;
+        tsr_status s = fits ? tsr_read(c, arg[k->param], data, bytes) : TSR_OK;
+        if (s) return s;
+        if (!fits || !fn_size_value(t->dtype, data, (int64_t)(bytes / (size_t)tsr_dtype_of(t->dtype)->bytes), k->element, &v))
+            return err_set(c, TSR_EINVAL, "%s: argument %d gives size %s no value", f->name, k->param, k->symbol->name);
+        if ((s = bind_one(c, k->symbol, v, f->name, k->param, b, n))) return s;
+    }
+    return TSR_OK;
+}
+
 /* b has room for every symbol of the formals. */
 static tsr_status bind_args(tsr_ctx *c, const tsr_fn *f, tsr_node *const *arg, tsr_binding *b, int *n) {
     tsr_status s = TSR_OK;
@@ -38,6 +55,7 @@ static tsr_status bind_args(tsr_ctx *c, const tsr_fn *f, tsr_node *const *arg, t
         for (int j = 0; j < want->rank && !s; j++) s = bind_one(c, want->extent[j], dim[j], f->name, (int)i, b, n);
         if (s) return s;
     }
+    if ((s = bind_sizes(c, f, arg, b, n))) return s;
     for (size_t i = 0; i < f->param.n; i++) {
         const tsr_type *want = f->param.v[i].node->type, *have = arg[i]->type;
         for (int j = 0; j < want->rank; j++) {
@@ -53,7 +71,7 @@ static tsr_status bind_args(tsr_ctx *c, const tsr_fn *f, tsr_node *const *arg, t
 }
 
 static int most_symbols(const tsr_fn *f) {
-    int n = 1;
+    int n = 1 + (int)f->size.n;
     for (size_t i = 0; i < f->param.n; i++) n += f->param.v[i].node->type->rank;
     return n;
 }

@@ -182,6 +182,45 @@ TEST(arguments_are_checked) {
     tsr_fn_free(c, f);
 }
 
+/* (i32 n, f32[n, 2*m] x, i64[2] k) with k = (m, ...): iota(n + m) and the sum of x's rows. */
+TEST(sizes_may_be_arguments) {
+    tsr_ctx *c = test_ctx();
+    const tsr_extent *n = tsr_extent_symbol(c, "size_n", 0, 1000), *m = tsr_extent_symbol(c, "size_m", 0, 1000);
+    const tsr_extent *xe[2] = {n, tsr_extent_mul(c, m, tsr_extent_int(c, 2))}, *sum = tsr_extent_add(c, n, m);
+    CHECK_EQ(tsr_fn_begin(c, "sized"), TSR_OK);
+    tsr_node *count = tsr_param(c, tsr_type_dims(c, TSR_I32, 0, NULL), "n");
+    tsr_node *x = tsr_param(c, tsr_type_tensor(c, TSR_F32, 2, xe), "x");
+    tsr_node *k = tsr_param(c, tsr_type_dims(c, TSR_I64, 1, (int64_t[]){2}), "k");
+    CHECK_EQ(tsr_fn_size(c, count, 0, n), TSR_OK);
+    CHECK_EQ(tsr_fn_size(c, k, 0, m), TSR_OK);
+    CHECK_EQ(tsr_fn_size(c, k, 0, m), TSR_OK);
+    CHECK_EQ(tsr_fn_size(c, k, 2, m), TSR_EINVAL);
+    CHECK_ERROR(c, TSR_EINVAL, "gives it no value");
+    CHECK_EQ(tsr_fn_size(c, x, 0, m), TSR_EINVAL);
+    CHECK_ERROR(c, TSR_EINVAL, "gives it no value");
+    tsr_node *r[2] = {tsr_prim_iota(c, tsr_type_tensor(c, TSR_I32, 1, &sum), 0), tsr_sum(c, x, 1, (int[]){1}, false)};
+    tsr_fn *f = tsr_fn_end(c, 2, r);
+    if (!CHECK(f != NULL)) CHECK_OK(c);
+    for (int i = 0; f && i < 12; i++) {
+        int32_t rows = (int32_t)test_int(0, 9);
+        int64_t half[2] = {i == 11 ? 4 : test_int(1, 5), -7};
+        test_case("n=%d m=%d", (int)rows, (int)half[0]);
+        tsr_node *arg[3] = {tsr_tensor(c, TSR_I32, 0, NULL, &rows), random_f32(c, 2, (int64_t[]){rows, 2 * half[0]}),
+                            tsr_tensor(c, TSR_I64, 1, (int64_t[]){2}, half)}, *got[2], *want[2];
+        if (i == 11) arg[1] = random_f32(c, 2, (int64_t[]){rows, 7});
+        CHECK_EQ(tsr_run(c, f, 3, arg, got), i == 11 ? TSR_EINVAL : TSR_OK);
+        if (i == 11) CHECK_ERROR(c, TSR_EINVAL, "axis 1 must be 8");
+        CHECK_EQ(tsr_interpret(c, f, 3, arg, want), i == 11 ? TSR_EINVAL : TSR_OK);
+        if (i == 11) CHECK_ERROR(c, TSR_EINVAL, "axis 1 must be 8");
+        if (i == 11) break;
+        CHECK_EQ(tsr_node_dim(got[0], 0), rows + half[0]);
+        check_same(c, got[0], want[0], 0, 0);
+        check_same(c, got[1], want[1], 1e-5, 1e-6);
+    }
+    CHECK_OK(c);
+    tsr_fn_free(c, f);
+}
+
 TEST(results_may_be_parameters_literals_and_parts) {
     tsr_ctx *c = test_ctx();
     CHECK_EQ(tsr_fn_begin(c, "pass"), TSR_OK);
