@@ -35,7 +35,8 @@ static tsr_status bind_sizes(tsr_ctx *c, const tsr_fn *f, tsr_node *const *arg, 
         bool fits = type_bytes(t, &bytes) && bytes <= sizeof data;
         tsr_status s = fits ? tsr_read(c, arg[k->param], data, bytes) : TSR_OK;
         if (s) return s;
-        if (!fits || !fn_size_value(t->dtype, data, (int64_t)(bytes / (size_t)tsr_dtype_of(t->dtype)->bytes), k->element, &v))
+        int64_t count = fits ? (int64_t)(bytes / (size_t)tsr_dtype_of(t->dtype)->bytes) : 0;
+        if (!fn_size_value(t->dtype, data, count, k->element, &v))
             return err_set(c, TSR_EINVAL, "%s: argument %d gives size %s no value", f->name, k->param, k->symbol->name);
         if ((s = bind_one(c, k->symbol, v, f->name, k->param, b, n))) return s;
     }

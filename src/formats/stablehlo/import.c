@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "formats/stablehlo/import.h"
+#include "formats/stablehlo/import_shape.h"
 #include "graph/node.h"
 
 /* ---- errors ----------------------------------------------------------------------------------------------------- */
@@ -253,9 +253,10 @@ static tsr_node *param_of(struct imp *p, const struct hlo_op *func, int arg, con
         return imp_fail(p, func, "argument %d has rank %d, at most %d is possible", arg, t->rank, TSR_MAX_RANK),
             tsr_poison(p->c);
     for (int a = 0; a < t->rank; a++) {
-        snprintf(name, sizeof name, "arg%d_%d", arg, a);
-        e[a] = t->dim[a] == HLO_DYNAMIC ? tsr_extent_symbol(p->c, name, 0, axis_bound(t, a))
-                                        : tsr_extent_int(p->c, t->dim[a]);
+        int64_t most = axis_bound(t, a); /* part of the name: a symbol's first bounds stay */
+        if (most == INT32_MAX) snprintf(name, sizeof name, "arg%d_%d", arg, a);
+        else snprintf(name, sizeof name, "arg%d_%d_to_%lld", arg, a, (long long)most);
+        e[a] = t->dim[a] == HLO_DYNAMIC ? tsr_extent_symbol(p->c, name, 0, most) : tsr_extent_int(p->c, t->dim[a]);
         if (!e[a]) return tsr_poison(p->c);
     }
     snprintf(name, sizeof name, "arg%d", arg);
@@ -276,7 +277,7 @@ static bool bind_param(struct imp *p, const struct hlo_op *func, int arg, const 
     if (t->kind != HLO_T_TENSOR && t->kind != HLO_T_BUFFER)
         return imp_fail(p, func, "argument %d is no tensor, tuple or token of known rank", arg);
     v->node = param_of(p, func, arg, t);
-    return !tsr_is_poison(v->node);
+    return !tsr_is_poison(v->node) && imp_shape_param(p, arg, v);
 }
 
 typedef VEC(tsr_node *) node_list;
@@ -340,7 +341,7 @@ tsr_fn *hlo_import(const struct hlo_module *m, const char *name, const struct hl
     arena_init(&p.arena, m->c);
     tsr_fn *fn = import_fn(&p, func, name);
     arena_release(&p.arena);
-    vec_release(m->c, &p.probes);
+    vec_release(m->c, &p.probes), vec_release(m->c, &p.sizes);
     tsr_scope_end(m->c, scope);
     return fn;
 }

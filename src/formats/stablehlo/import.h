@@ -51,6 +51,12 @@ struct imp_probe {
     const char *id; /* probe_id, in the module's arena */
     tsr_node *node;
 };
+/* An integer argument of the fn of which sizes may be made: import_shape.c. */
+struct imp_size {
+    tsr_node *param;
+    int64_t element;
+    const tsr_extent *symbol;
+};
 struct imp {
     tsr_ctx *c;
     const struct hlo_module *m;
@@ -63,6 +69,7 @@ struct imp {
     bool placed;             /* the recorded error begins with its position */
     const tsr_type *lift;    /* a region of scalars is being built on tensors of this shape; else NULL */
     VEC(struct imp_probe) probes;
+    VEC(struct imp_size) sizes;
 };
 enum { IMP_DEPTH_MAX = 200, IMP_BUDGET = 1 << 22 };
 struct imp_frame {

@@ -47,7 +47,12 @@
     X(RNG_BIT_GENERATOR, imp_rng_bit_generator, 0) X(BATCH_NORM_INFERENCE, imp_batch_norm_inference, 0)              \
     X(BATCH_NORM_TRAINING, imp_batch_norm_training, 0) X(BATCH_NORM_GRAD, imp_batch_norm_grad, 0)
 #define LIST_CHLO(X)     /* client ops */
-#define LIST_SHAPE(X)    /* import_shape.c */
+#define LIST_SHAPE(X)                                                                                                \
+    X(DYNAMIC_BROADCAST_IN_DIM, imp_dynamic_broadcast_in_dim, 0) X(DYNAMIC_RESHAPE, imp_dynamic_reshape, 0)          \
+    X(CHLO_DYNAMIC_RESHAPE, imp_dynamic_reshape, 0) X(DYNAMIC_IOTA, imp_dynamic_iota, 0)                             \
+    X(DYNAMIC_PAD, imp_dynamic_pad, 0) X(REAL_DYNAMIC_SLICE, imp_real_dynamic_slice, 0)                              \
+    X(SET_DIMENSION_SIZE, imp_set_dimension_size, 0) X(DYNAMIC_GATHER, imp_dynamic_gather, 0)                        \
+    X(DYNAMIC_CONV, imp_dynamic_conv, 0)
 #define LIST_QUANT(X) X(UNIFORM_QUANTIZE, imp_uniform, 1) X(UNIFORM_DEQUANTIZE, imp_uniform, 1)
 #define LIST_MESH(X)     /* import_mesh.c */
 #define LIST_ALL(X)                                                                                                  \
