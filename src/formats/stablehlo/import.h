@@ -110,6 +110,8 @@ bool imp_quantised(struct imp *p, const struct hlo_op *op);   /* import_quant.c:
 bool imp_shape_values(struct imp *p, const struct hlo_op *op); /* import_shape.c: after the op was built */
 
 tsr_node *imp_elements(struct imp *p, const struct hlo_attr *a); /* dense<...> as a literal */
+/* Result 0 of op: x compared with y (one shape) by its comparison_direction and compare_type. */
+bool imp_compare_nodes(struct imp *p, const struct hlo_op *op, tsr_node *x, tsr_node *y);
 
 /* The body of a function built in place on arg[]; out[] gets what it returns. Counts must agree (recorded if not). */
 bool imp_call(struct imp *p, const struct hlo_op *op, const struct hlo_op *func, int narg,

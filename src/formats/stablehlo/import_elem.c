@@ -59,11 +59,10 @@ static tsr_node *total_order_key(tsr_ctx *c, tsr_node *x) {
     return tsr_prim2(c, TSR_S_XOR, i, tsr_prim2(c, TSR_S_AND, sign, mask));
 }
 
-bool imp_compare(struct imp *p, const struct hlo_op *op) {
+bool imp_compare_nodes(struct imp *p, const struct hlo_op *op, tsr_node *x, tsr_node *y) {
     static const struct { const char *name; tsr_scalar fn; } directions[] = {{"EQ", TSR_S_EQ}, {"NE", TSR_S_NE},
         {"LT", TSR_S_LT}, {"LE", TSR_S_LE}, {"GT", TSR_S_GT}, {"GE", TSR_S_GE}};
     const char *way = hlo_get_text(op, "comparison_direction"), *how = hlo_get_text(op, "compare_type");
-    tsr_node *x = imp_operand(p, op, 0), *y = imp_operand(p, op, 1);
     if (tsr_is_poison(x) || tsr_is_poison(y)) return false;
     if (how && !strcmp(how, "TOTALORDER")) {
         if (tsr_dtype_of(tsr_node_dtype(x))->kind != TSR_KIND_FLOAT)
@@ -73,6 +72,10 @@ bool imp_compare(struct imp *p, const struct hlo_op *op) {
     for (size_t i = 0; way && i < sizeof directions / sizeof *directions; i++)
         if (!strcmp(way, directions[i].name)) return imp_result(p, op, 0, tsr_prim2(p->c, directions[i].fn, x, y));
     return imp_fail(p, op, "its direction is %s, not EQ, NE, LT, LE, GT or GE", way ? way : "missing");
+}
+
+bool imp_compare(struct imp *p, const struct hlo_op *op) {
+    return imp_compare_nodes(p, op, imp_operand(p, op, 0), imp_operand(p, op, 1));
 }
 
 /* ---- conversions ------------------------------------------------------------------------------------------------ */

@@ -46,7 +46,30 @@
     X(TRIANGULAR_SOLVE, imp_triangular_solve, 0) X(FFT, imp_fft, 0) X(RNG, imp_rng, 0)                               \
     X(RNG_BIT_GENERATOR, imp_rng_bit_generator, 0) X(BATCH_NORM_INFERENCE, imp_batch_norm_inference, 0)              \
     X(BATCH_NORM_TRAINING, imp_batch_norm_training, 0) X(BATCH_NORM_GRAD, imp_batch_norm_grad, 0)
-#define LIST_CHLO(X)     /* client ops */
+#define LIST_CHLO(X)                                                                                                 \
+    X(CHLO_ACOS, imp_chlo_elem, 1) X(CHLO_ACOSH, imp_chlo_elem, 1) X(CHLO_ASIN, imp_chlo_elem, 1)                    \
+    X(CHLO_ASIN_ACOS_KERNEL, imp_chlo_elem, 1) X(CHLO_ASINH, imp_chlo_elem, 1) X(CHLO_ATAN, imp_chlo_elem, 1)        \
+    X(CHLO_ATANH, imp_chlo_elem, 1) X(CHLO_BESSEL_I1E, imp_chlo_elem, 1) X(CHLO_CONJ, imp_chlo_elem, 1)              \
+    X(CHLO_COSH, imp_chlo_elem, 1) X(CHLO_DIGAMMA, imp_chlo_elem, 1) X(CHLO_ERF, imp_chlo_elem, 1)                   \
+    X(CHLO_ERF_INV, imp_chlo_elem, 1) X(CHLO_ERFC, imp_chlo_elem, 1) X(CHLO_IS_INF, imp_chlo_elem, 1)                \
+    X(CHLO_IS_NEG_INF, imp_chlo_elem, 1) X(CHLO_IS_POS_INF, imp_chlo_elem, 1) X(CHLO_LGAMMA, imp_chlo_elem, 1)       \
+    X(CHLO_MULHI, imp_chlo_elem, 1) X(CHLO_NEXT_AFTER, imp_chlo_elem, 1) X(CHLO_POLYGAMMA, imp_chlo_elem, 1)         \
+    X(CHLO_SINH, imp_chlo_elem, 1) X(CHLO_SQUARE, imp_chlo_elem, 1) X(CHLO_TAN, imp_chlo_elem, 1)                    \
+    X(CHLO_ZETA, imp_chlo_elem, 1) X(CHLO_BROADCAST_ADD, imp_chlo_broadcast, 0)                                      \
+    X(CHLO_BROADCAST_AND, imp_chlo_broadcast, 0) X(CHLO_BROADCAST_ATAN2, imp_chlo_broadcast, 0)                      \
+    X(CHLO_BROADCAST_COMPLEX, imp_chlo_broadcast, 0) X(CHLO_BROADCAST_DIVIDE, imp_chlo_broadcast, 0)                 \
+    X(CHLO_BROADCAST_MAXIMUM, imp_chlo_broadcast, 0) X(CHLO_BROADCAST_MINIMUM, imp_chlo_broadcast, 0)                \
+    X(CHLO_BROADCAST_MULTIPLY, imp_chlo_broadcast, 0) X(CHLO_BROADCAST_NEXT_AFTER, imp_chlo_broadcast, 0)            \
+    X(CHLO_BROADCAST_OR, imp_chlo_broadcast, 0) X(CHLO_BROADCAST_POLYGAMMA, imp_chlo_broadcast, 0)                   \
+    X(CHLO_BROADCAST_POWER, imp_chlo_broadcast, 0) X(CHLO_BROADCAST_REMAINDER, imp_chlo_broadcast, 0)                \
+    X(CHLO_BROADCAST_SHIFT_LEFT, imp_chlo_broadcast, 0)                                                              \
+    X(CHLO_BROADCAST_SHIFT_RIGHT_ARITHMETIC, imp_chlo_broadcast, 0)                                                  \
+    X(CHLO_BROADCAST_SHIFT_RIGHT_LOGICAL, imp_chlo_broadcast, 0) X(CHLO_BROADCAST_SUBTRACT, imp_chlo_broadcast, 0)   \
+    X(CHLO_BROADCAST_XOR, imp_chlo_broadcast, 0) X(CHLO_BROADCAST_ZETA, imp_chlo_broadcast, 0)                       \
+    X(CHLO_BROADCAST_COMPARE, imp_chlo_broadcast_compare, 0)                                                         \
+    X(CHLO_BROADCAST_SELECT, imp_chlo_broadcast_select, 0) X(CHLO_CONSTANT, imp_chlo_constant, 1)                    \
+    X(CHLO_CONSTANT_LIKE, imp_chlo_constant_like, 1) X(CHLO_TOP_K, imp_chlo_top_k, 0)                                \
+    X(CHLO_SCAN, imp_chlo_scan, 0) X(CHLO_RAGGED_DOT, imp_chlo_ragged_dot, 0)
 #define LIST_SHAPE(X)                                                                                                \
     X(DYNAMIC_BROADCAST_IN_DIM, imp_dynamic_broadcast_in_dim, 0) X(DYNAMIC_RESHAPE, imp_dynamic_reshape, 0)          \
     X(CHLO_DYNAMIC_RESHAPE, imp_dynamic_reshape, 0) X(DYNAMIC_IOTA, imp_dynamic_iota, 0)                             \
