@@ -69,7 +69,7 @@
     X(CHLO_BROADCAST_COMPARE, imp_chlo_broadcast_compare, 0)                                                         \
     X(CHLO_BROADCAST_SELECT, imp_chlo_broadcast_select, 0) X(CHLO_CONSTANT, imp_chlo_constant, 1)                    \
     X(CHLO_CONSTANT_LIKE, imp_chlo_constant_like, 1) X(CHLO_TOP_K, imp_chlo_top_k, 0)                                \
-    X(CHLO_SCAN, imp_chlo_scan, 0) X(CHLO_RAGGED_DOT, imp_chlo_ragged_dot, 0)
+    X(CHLO_SCAN, imp_chlo_scan, 0) X(CHLO_RAGGED_DOT, imp_chlo_ragged_dot, 0) X(CUSTOM_CALL, imp_custom_call, 0)
 #define LIST_SHAPE(X)                                                                                                \
     X(DYNAMIC_BROADCAST_IN_DIM, imp_dynamic_broadcast_in_dim, 0) X(DYNAMIC_RESHAPE, imp_dynamic_reshape, 0)          \
     X(CHLO_DYNAMIC_RESHAPE, imp_dynamic_reshape, 0) X(DYNAMIC_IOTA, imp_dynamic_iota, 0)                             \
