@@ -68,7 +68,7 @@ struct hlo_loc {
 
 /* !quant.uniform<...>: real = scale * (stored - zero_point). axis -1: per tensor (n 1); else per axis; sub-channel
  * types have nblock > 0: axis[i], block[i], and scales in row-major order of the blocks. */
-struct hlo_quant {
+struct hlo_quant { /* hlo_type.elem is the storage type too */
     enum hlo_elem storage, expressed;
     int64_t storage_min, storage_max;
     int axis, n, nblock;
@@ -235,7 +235,16 @@ const struct hlo_attr *hlo_attr_struct(struct hlo_module *m, const char *name, i
 /* data is not copied: it must live as long as the module (hlo_arena). */
 const struct hlo_attr *hlo_attr_elements(struct hlo_module *m, const struct hlo_type *t, bool splat, const void *data,
     size_t ndata);
-bool hlo_attr_equal(const struct hlo_attr *a, const struct hlo_attr *b); /* elements by value, however stored */
+/* How the data is stored is said (see hlo_store); data is not copied. */
+const struct hlo_attr *hlo_attr_elements_stored(struct hlo_module *m, const struct hlo_type *t, enum hlo_store store,
+    bool splat, bool packed, const void *data, size_t ndata);
+const struct hlo_attr *hlo_attr_floats(struct hlo_module *m, enum hlo_elem type, int n, const double *v);
+const struct hlo_attr *hlo_attr_opaque(struct hlo_module *m, const char *s, size_t n);
+/* Both may be of two modules (a text and its bytecode twin). Elements are compared by value, however stored. */
+bool hlo_attr_equal(const struct hlo_attr *a, const struct hlo_attr *b);
+bool hlo_elements_equal(const struct hlo_attr *a, const struct hlo_attr *b);
+bool hlo_type_equal(const struct hlo_type *a, const struct hlo_type *b);
+void hlo_named_sort(struct hlo_named *v, int n); /* by name */
 
 /* Elements of a dense constant (splats spread), as tsr_const takes them for the dtype of the element type (carrier
  * where it has none of its own: exact values of the type; 4-bit packed two to a byte, low nibble first). dst has as
@@ -256,6 +265,12 @@ bool hlo_module_equal(const struct hlo_module *a, const struct hlo_module *b, st
 struct hlo_op *hlo_op_new(struct hlo_module *m, const char *name, struct hlo_loc loc, int noperand,
     struct hlo_value *const *operand, int nattr, const struct hlo_named *attr, int nresult,
     const struct hlo_type *const *result, int nregion);
+/* The same, empty: counts set, results and regions pointing back, everything else for the caller to fill. */
+struct hlo_op *hlo_op_alloc(struct hlo_module *m, int noperand, int nattr, int nresult, int nregion);
+bool hlo_op_set_attrs(struct hlo_module *m, struct hlo_op *op, int n,
+    const struct hlo_named *attr); /* instead of its */
+/* Enters a function in m->symbols; false: it has no name, or another has it (error recorded). */
+bool hlo_module_add_func(struct hlo_module *m, struct hlo_op *func);
 void hlo_block_append(struct hlo_block *b, struct hlo_op *op);
 bool hlo_block_args(struct hlo_module *m, struct hlo_block *b, int n, const struct hlo_type *const *type);
 bool hlo_region_blocks(struct hlo_module *m, struct hlo_region *r, int n);
@@ -264,7 +279,7 @@ struct hlo_op *hlo_func_new(struct hlo_module *m, const char *name, struct hlo_l
     int nattr, const struct hlo_named *attr);
 void hlo_number(struct hlo_op *func); /* gives ids to all values inside, in order of text */
 
-/* ---- reading an op's attributes: NULL or the fallback where it has none ------------------------------------------ */
+/* ---- reading an op's attributes: NULL or the fallback where it has none ----------------------------------------- */
 const struct hlo_attr *hlo_get(const struct hlo_op *op, const char *name);
 const struct hlo_attr *hlo_field(const struct hlo_attr *a, const char *name); /* of a dict or structure */
 int64_t hlo_get_int(const struct hlo_op *op, const char *name, int64_t fallback);   /* INT and BOOL */
@@ -286,7 +301,7 @@ struct hlo_op_info {
 const struct hlo_op_info *hlo_op_of(enum hlo_opcode code);
 enum hlo_opcode hlo_opcode_find(const char *name, size_t n); /* HLO_OP_UNKNOWN: none */
 
-/* Puts the operation into the canonical form told above, by its table of attributes (attrs.def): old spellings made new,
+/* Puts the operation into the canonical form told above, by its table of attributes (attrs.def): old spellings made new
  * defaults left out, what must be there looked for. Both readers call it once for each operation, when all of it (its
  * regions too) is there. False: an error at the operation's position, or no memory. */
 bool hlo_normalise(struct hlo_module *m, struct hlo_op *op);

@@ -1,0 +1,258 @@
+/* literal.c: one number of a dense constant: its literal, its bits in its element type, its value.
+ *
+ * Floats without a dtype of their own are told by their (exponent bits, mantissa bits, bias, what the top codes mean):
+ * the tables of the OCP 8-bit and microscaling formats specifications and of the FNUZ types (arXiv:2206.02915).
+ * Decimal literals go through double, as MLIR's do, then to the type in one rounding, ties to even. */
+#include "formats/stablehlo/elements.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/sys.h"
+
+/* ---- floats of few bits ----------------------------------------------------------------------------------------- */
+
+/* IEEE: top exponent is infinity and NaN; FN: only the code of all ones is NaN; FNUZ: minus zero's code is the only
+ * NaN; FINITE: neither; SCALE: e8m0, a power of two without sign or zero, all ones is NaN. */
+enum special { IEEE, FN, FNUZ, FINITE, SCALE };
+static const struct small_float {
+    enum hlo_elem e;
+    int exponent, mantissa, bias;
+    enum special special;
+} small[] = {
+    {HLO_F4E2M1FN, 2, 1, 1, FINITE}, {HLO_F6E2M3FN, 2, 3, 1, FINITE}, {HLO_F6E3M2FN, 3, 2, 3, FINITE},
+    {HLO_F8E3M4, 3, 4, 3, IEEE}, {HLO_F8E4M3, 4, 3, 7, IEEE}, {HLO_F8E4M3FN, 4, 3, 7, FN},
+    {HLO_F8E4M3FNUZ, 4, 3, 8, FNUZ}, {HLO_F8E4M3B11FNUZ, 4, 3, 11, FNUZ}, {HLO_F8E5M2, 5, 2, 15, IEEE},
+    {HLO_F8E5M2FNUZ, 5, 2, 16, FNUZ}, {HLO_F8E8M0FNU, 8, 0, 127, SCALE}, {HLO_TF32, 8, 10, 127, IEEE},
+    {HLO_F16, 5, 10, 15, IEEE}, {HLO_BF16, 8, 7, 127, IEEE},
+};
+
+static const struct small_float *small_of(enum hlo_elem e) {
+    for (size_t i = 0; i < sizeof small / sizeof *small; i++)
+        if (small[i].e == e) return &small[i];
+    return NULL;
+}
+
+static double small_to_double(const struct small_float *f, uint64_t bits) {
+    int m = f->mantissa;
+    uint64_t man = bits & ((1u << m) - 1), exp = bits >> m & ((1u << f->exponent) - 1), top = (1u << f->exponent) - 1;
+    bool neg = f->special != SCALE && bits >> (m + f->exponent) & 1;
+    if (f->special == SCALE) return exp == top ? NAN : ldexp(1, (int)exp - f->bias);
+    if (f->special == IEEE && exp == top) return man ? copysign(NAN, neg ? -1 : 1) : neg ? -INFINITY : INFINITY;
+    if (f->special == FN && exp == top && man == (1u << m) - 1) return copysign(NAN, neg ? -1 : 1);
+    if (f->special == FNUZ && neg && !exp && !man) return NAN;
+    double v = exp ? ldexp((double)(man | 1u << m), (int)exp - f->bias - m) : ldexp((double)man, 1 - f->bias - m);
+    return neg ? -v : v;
+}
+
+static uint64_t small_nan(const struct small_float *f, bool neg) {
+    uint64_t sign = (uint64_t)neg << (f->mantissa + f->exponent), top = (1u << f->exponent) - 1;
+    if (f->special == SCALE) return top;
+    if (f->special == FNUZ) return UINT64_C(1) << (f->mantissa + f->exponent);
+    if (f->special == FN) return sign | top << f->mantissa | ((1u << f->mantissa) - 1);
+    if (f->special == FINITE) return sign; /* there is none */
+    return sign | top << f->mantissa | 1u << (f->mantissa - 1);
+}
+
+/* Code of what is too large: infinity, NaN where there is none, the largest number where there is no NaN either. */
+static uint64_t small_overflow(const struct small_float *f, bool neg) {
+    uint64_t sign = (uint64_t)neg << (f->mantissa + f->exponent), top = (1u << f->exponent) - 1;
+    if (f->special == IEEE) return sign | top << f->mantissa;
+    if (f->special == FINITE) return sign | ((UINT64_C(1) << (f->mantissa + f->exponent)) - 1);
+    return small_nan(f, neg);
+}
+
+static uint64_t scale_from_double(const struct small_float *f, double v) {
+    int e;
+    if (!(v > 0) || isinf(v)) return small_nan(f, false);
+    double part = frexp(v, &e); /* [0.5, 1): v is nearest to 2^(e-1) or 2^e */
+    int code = e - 1 + (part > 0.75 || (part == 0.75 && (e & 1))) + f->bias;
+    return code < 0 ? 0 : code > 254 ? small_nan(f, false) : (uint64_t)code;
+}
+
+static uint64_t small_from_double(const struct small_float *f, double v) {
+    bool neg = signbit(v);
+    int e, m = f->mantissa;
+    if (isnan(v)) return small_nan(f, neg);
+    if (f->special == SCALE) return scale_from_double(f, v);
+    if (isinf(v)) return small_overflow(f, neg);
+    frexp(v, &e);
+    int unit = (v != 0 && e - 1 > 1 - f->bias ? e - 1 : 1 - f->bias) - m; /* exponent of the last place */
+    uint64_t steps = (uint64_t)nearbyint(ldexp(fabs(v), -unit));         /* at most 2^(m+1) */
+    uint64_t code = steps + ((uint64_t)(unit + m - 1 + f->bias) << m); /* a carry goes into the exponent by itself */
+    uint64_t largest = small_overflow(f, false) - (f->special != FINITE);
+    if (f->special == FNUZ) largest = (UINT64_C(1) << (m + f->exponent)) - 1;
+    if (code > largest) return small_overflow(f, neg);
+    if (code == 0 && f->special == FNUZ) return 0;
+    return code | (uint64_t)neg << (m + f->exponent);
+}
+
+/* ---- element types ---------------------------------------------------------------------------------------------- */
+
+bool hlo_elem_complex(enum hlo_elem e) { return e == HLO_C64 || e == HLO_C128; }
+bool hlo_elem_unsigned(enum hlo_elem e) { return e >= HLO_UI2 && e <= HLO_UI64; }
+bool hlo_elem_integer(enum hlo_elem e) { return e <= HLO_UI64 || e == HLO_INDEX; }
+bool hlo_elem_float(enum hlo_elem e) { return e >= HLO_F4E2M1FN && e <= HLO_F64; }
+enum hlo_elem hlo_elem_part(enum hlo_elem e) { return e == HLO_C64 ? HLO_F32 : e == HLO_C128 ? HLO_F64 : e; }
+
+int hlo_elem_width(enum hlo_elem e) {
+    int bits = hlo_elem_of(e)->bits;
+    return bits < 8 ? 1 : bits / 8;
+}
+
+uint64_t hlo_bits_from_double(enum hlo_elem e, double v) {
+    uint64_t bits = 0;
+    if (e == HLO_F64) return memcpy(&bits, &v, 8), bits;
+    if (e == HLO_F32) {
+        float f = (float)v;
+        uint32_t w;
+        return memcpy(&w, &f, 4), w;
+    }
+    return small_from_double(small_of(e), v);
+}
+
+double hlo_bits_to_double(enum hlo_elem e, uint64_t bits) {
+    if (e == HLO_F64) {
+        double v;
+        return memcpy(&v, &bits, 8), v;
+    }
+    if (e == HLO_F32) {
+        float f;
+        uint32_t w = (uint32_t)bits;
+        return memcpy(&f, &w, 4), f;
+    }
+    return small_to_double(small_of(e), bits);
+}
+
+/* ---- literals --------------------------------------------------------------------------------------------------- */
+
+/* Value of a hexadecimal digit plus one; 0 for any other character. */
+static const uint8_t hex_plus_one[256] = {['0'] = 1, ['1'] = 2, ['2'] = 3, ['3'] = 4, ['4'] = 5, ['5'] = 6, ['6'] = 7,
+    ['7'] = 8, ['8'] = 9, ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+    ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16};
+
+int hlo_hex_digit(char ch) { return hex_plus_one[(unsigned char)ch] - 1; }
+
+static bool is_digit(const char *p, const char *end) { return p < end && *p >= '0' && *p <= '9'; }
+
+/* "0x" and digits: the bits themselves. */
+static size_t hex_literal(const char *p, const char *end, uint64_t *bits) {
+    const char *q = p + 2;
+    uint64_t v = 0;
+    for (; q < end && hlo_hex_digit(*q) >= 0; q++) {
+        if (v >> 60) return 0;
+        v = v << 4 | (uint64_t)hlo_hex_digit(*q);
+    }
+    *bits = v;
+    return q > p + 2 ? (size_t)(q - p) : 0;
+}
+
+/* The iN are signless: 255 and -1 are the same i8. */
+static bool integer_fits(enum hlo_elem e, bool neg, uint64_t v) {
+    int bits = hlo_elem_of(e)->bits;
+    uint64_t half = UINT64_C(1) << (bits - 1);
+    if (neg) return !hlo_elem_unsigned(e) && v <= half;
+    return e == HLO_INDEX ? v < half : bits == 64 || v < half * 2;
+}
+
+static size_t integer_literal(enum hlo_elem e, const char *p, const char *end, uint64_t *bits) {
+    const char *q = p;
+    bool neg = q < end && *q == '-';
+    uint64_t v = 0;
+    q += neg;
+    if (!is_digit(q, end)) return 0;
+    size_t hex = end - q > 2 && q[0] == '0' && q[1] == 'x' ? hex_literal(q, end, &v) : 0;
+    for (q += hex; !hex && is_digit(q, end); q++)
+        if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, (uint64_t)(*q - '0'), &v)) return 0;
+    if (q < end && (*q == '.' || *q == 'e' || *q == 'E')) return 0;
+    if (!integer_fits(e, neg, v)) return 0;
+    *bits = e == HLO_I1 ? v & 1 : neg ? -v : v;
+    return (size_t)(q - p);
+}
+
+/* Length of a decimal float's text; *man and *exp10 are set where it has at most 19 digits (else *exact is false). */
+static size_t decimal_scan(const char *p, const char *end, uint64_t *man, int *exp10, bool *exact) {
+    const char *q = p;
+    uint64_t m = 0;
+    int digits = 0, shift = 0, e = 0;
+    if (!is_digit(q, end)) return 0;
+    for (; is_digit(q, end); q++) m = m * 10 + (uint64_t)(*q - '0'), digits += m != 0;
+    if (q < end && *q == '.')
+        for (q++; is_digit(q, end); q++) m = m * 10 + (uint64_t)(*q - '0'), digits += m != 0, shift--;
+    if (q < end && (*q == 'e' || *q == 'E')) {
+        const char *x = q + 1;
+        bool neg = x < end && *x == '-';
+        if (x < end && (*x == '-' || *x == '+')) x++;
+        if (!is_digit(x, end)) return 0;
+        for (; is_digit(x, end); x++) e = e < 100000 ? e * 10 + (*x - '0') : e;
+        if (neg) e = -e;
+        q = x;
+    }
+    *man = m, *exp10 = e + shift, *exact = digits <= 19;
+    return (size_t)(q - p);
+}
+
+static const double power10[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+    1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
+enum { LONGEST = 1024 }; /* characters of a float literal */
+
+/* The C library's conversion, for what the short way cannot do exactly. */
+static double slow_double(const char *p, size_t n) {
+    char text[LONGEST + 1], *stop;
+    memcpy(text, p, n), text[n] = '\0';
+    return locale_strtod(text, &stop);
+}
+
+/* A product or quotient of two exact doubles is rounded once (Clinger, "How to read floating point numbers
+ * accurately", 1990); the rest goes to the library. */
+static double decimal_value(const char *p, size_t n, uint64_t man, int exp10, bool exact) {
+    if (!exact || man > UINT64_C(1) << 53 || exp10 < -22 || exp10 > 22) return slow_double(p, n);
+    return exp10 < 0 ? (double)man / power10[-exp10] : (double)man * power10[exp10];
+}
+
+static size_t decimal_literal(enum hlo_elem e, const char *p, const char *end, uint64_t *bits) {
+    uint64_t man;
+    int exp10;
+    bool exact, neg = p < end && *p == '-';
+    size_t n = decimal_scan(p + neg, end, &man, &exp10, &exact);
+    if (!n || n > LONGEST) return 0;
+    if (bits) {
+        double v = decimal_value(p + neg, n, man, exp10, exact);
+        *bits = hlo_bits_from_double(e, neg ? -v : v);
+    }
+    return n + neg;
+}
+
+static size_t word_literal(const char *p, const char *end, const char *word) {
+    size_t n = strlen(word);
+    return (size_t)(end - p) >= n && memcmp(p, word, n) == 0 ? n : 0;
+}
+
+static size_t bits_literal(enum hlo_elem e, const char *p, const char *end, uint64_t *bits) {
+    uint64_t v;
+    size_t n = hex_literal(p, end, &v);
+    if (hlo_elem_of(e)->bits < 64 && n && v >> hlo_elem_of(e)->bits) return 0;
+    if (bits) *bits = v;
+    return n;
+}
+
+size_t hlo_literal(enum hlo_elem e, const char *p, const char *end, uint64_t *bits) {
+    uint64_t unused;
+    if (p == end) return 0;
+    if (hlo_elem_integer(e)) {
+        bits = bits ? bits : &unused;
+        if (e != HLO_I1 || (*p != 't' && *p != 'f')) return integer_literal(e, p, end, bits);
+        *bits = *p == 't';
+        return word_literal(p, end, *p == 't' ? "true" : "false");
+    }
+    if (end - p > 2 && p[0] == '0' && p[1] == 'x') return bits_literal(e, p, end, bits);
+    return decimal_literal(e, p, end, bits);
+}
+
+bool hlo_hex_check(const char *p, size_t n) {
+    unsigned bad = 0;
+    for (size_t i = 0; i < n; i++) bad |= !hex_plus_one[(unsigned char)p[i]];
+    return !bad;
+}

@@ -1,0 +1,135 @@
+/* read_ssa.c: what the %names mean.
+ *
+ * One open-addressing table over a stack of definitions. Leaving a region pops what it defined; because the table is
+ * probed linearly and entries leave in the reverse order they came, a popped entry's slot is simply emptied. A region
+ * of an isolated operation (func.func, module) does not see names below its base and may define them again. */
+#include <string.h>
+
+#include "formats/stablehlo/reader.h"
+
+static uint32_t hash_name(const char *s, size_t n) {
+    uint64_t h = n * UINT64_C(0x9e3779b97f4a7c15);
+    for (; n >= 8; s += 8, n -= 8) {
+        uint64_t w;
+        memcpy(&w, s, 8);
+        h = (h ^ w) * UINT64_C(0xd6e8feb86659fd93), h ^= h >> 32;
+    }
+    uint64_t w = 0;
+    for (size_t i = 0; i < n; i++) w = w << 8 | (unsigned char)s[i];
+    h = (h ^ w) * UINT64_C(0xd6e8feb86659fd93);
+    return (uint32_t)(h ^ h >> 32);
+}
+
+static void insert(struct reader *r, size_t at) {
+    size_t i = r->ssa.v[at].hash & (r->ssa.slots - 1);
+    while (r->ssa.slot[i]) i = (i + 1) & (r->ssa.slots - 1);
+    r->ssa.slot[i] = (uint32_t)at + 1;
+}
+
+/* Twice as many slots as definitions at least. */
+static bool grow(struct reader *r) {
+    size_t slots = r->ssa.slots ? r->ssa.slots * 2 : 64;
+    uint32_t *slot = mem_array(r->c, slots, sizeof *slot);
+    if (!slot) return false;
+    mem_array_free(r->c, r->ssa.slot, r->ssa.slots, sizeof *slot);
+    r->ssa.slot = slot, r->ssa.slots = slots;
+    for (size_t i = 0; i < r->ssa.n; i++) insert(r, i);
+    return true;
+}
+
+static struct read_ssa *find(struct reader *r, const char *name, size_t n, uint32_t hash) {
+    for (size_t i = hash; r->ssa.slots; i++) {
+        uint32_t at = r->ssa.slot[i & (r->ssa.slots - 1)];
+        if (!at) break;
+        struct read_ssa *s = &r->ssa.v[at - 1];
+        if (at > r->ssa.base && s->hash == hash && s->n == n && memcmp(s->name, name, n) == 0) return s;
+    }
+    return NULL;
+}
+
+bool read_ssa_define(struct reader *r, const struct read_ssa *s) {
+    uint32_t hash = hash_name(s->name, s->n);
+    const struct read_ssa *old = find(r, s->name, s->n, hash);
+    if (old)
+        return hlo_fail(r->m, s->at, "%%%.*s is defined already, at line %u: each value has a name of its own",
+            (int)s->n, s->name, old->at.line);
+    if (r->ssa.n >= UINT32_MAX / 4) return hlo_fail(r->m, s->at, "too many values in one region");
+    if (r->ssa.n * 2 >= r->ssa.slots && !grow(r)) return false;
+    if (!vec_reserve(r->c, &r->ssa, r->ssa.n + 1)) return false;
+    r->ssa.v[r->ssa.n] = *s;
+    r->ssa.v[r->ssa.n].hash = hash;
+    insert(r, r->ssa.n++);
+    return true;
+}
+
+struct ssa_scope read_scope_open(struct reader *r, bool isolated) {
+    struct ssa_scope s = {r->ssa.n, r->ssa.base};
+    if (isolated) r->ssa.base = r->ssa.n;
+    return s;
+}
+
+void read_scope_close(struct reader *r, struct ssa_scope s) {
+    while (r->ssa.n > s.n) {
+        size_t i = r->ssa.v[--r->ssa.n].hash;
+        while (r->ssa.slot[i & (r->ssa.slots - 1)] != r->ssa.n + 1) i++;
+        r->ssa.slot[i & (r->ssa.slots - 1)] = 0;
+    }
+    r->ssa.base = s.base;
+}
+
+/* ---- in the text ------------------------------------------------------------------------------------------------ */
+
+static bool name_byte(int ch) { return lex_is_word(ch) || ch == '-'; }
+
+/* The name after '%'; the cursor then stands right behind it, so that '#' is seen. */
+static bool name_here(struct reader *r, const char *what, struct read_ssa *out) {
+    struct lex *x = &r->x;
+    *out = (struct read_ssa){.at = lex_here(x), .count = 1};
+    if (lex_peek(x) != '%') return lex_expected(x, what);
+    const char *p = x->p + 1;
+    while (p < x->end && name_byte((unsigned char)*p)) p++;
+    out->name = x->p + 1, out->n = (uint32_t)(p - x->p - 1);
+    if (!out->n || p - x->p > 1 << 20) return lex_expected(x, "a name after '%'");
+    x->p = p;
+    return true;
+}
+
+bool read_ssa_name(struct reader *r, struct read_ssa *out) {
+    if (!name_here(r, "a value, %name", out)) return false;
+    lex_skip(&r->x);
+    return true;
+}
+
+bool read_ssa_use(struct reader *r, struct hlo_value **out) {
+    struct read_ssa use;
+    int64_t which = 0;
+    if (!name_here(r, "an operand, %name", &use)) return false;
+    bool numbered = lex_peek(&r->x) == '#';
+    if (numbered) {
+        r->x.p++;
+        if (!lex_int(&r->x, &which, "a result's number after '#'")) return false;
+    } else {
+        lex_skip(&r->x);
+    }
+    const struct read_ssa *s = find(r, use.name, use.n, hash_name(use.name, use.n));
+    if (!s)
+        return hlo_fail(r->m, use.at, "%%%.*s is not defined before this line: values are defined before they are used",
+            (int)use.n, use.name);
+    if (which < 0 || which >= s->count)
+        return hlo_fail(r->m, use.at, "%%%.*s#%lld: %%%.*s has %d results, numbered from 0", (int)use.n, use.name,
+            (long long)which, (int)use.n, use.name, s->count);
+    if (!numbered && s->count > 1)
+        return hlo_fail(r->m, use.at, "%%%.*s is a group of %d results: say which, %%%.*s#0", (int)use.n, use.name,
+            s->count, (int)use.n, use.name);
+    *out = s->value + which;
+    return true;
+}
+
+bool read_operands(struct reader *r) {
+    if (lex_peek(&r->x) != '%') return true;
+    do {
+        struct hlo_value *v;
+        if (!read_ssa_use(r, &v) || !vec_push(r->c, &r->operand, v)) return false;
+    } while (lex_accept(&r->x, ','));
+    return true;
+}
