@@ -166,7 +166,8 @@ static bool read_strings(struct bc *b) {
 }
 
 static enum bc_dialect_kind dialect_kind(const char *name) {
-    static const char *const known[BC_DIALECT_COUNT] = {[BC_BUILTIN] = "builtin", [BC_VHLO] = "vhlo"};
+    static const char *const known[BC_DIALECT_COUNT] = {[BC_BUILTIN] = "builtin", [BC_VHLO] = "vhlo",
+        [BC_SDY] = "sdy"};
     for (int i = 0; i < BC_DIALECT_COUNT; i++) {
         if (known[i] && !strcmp(known[i], name)) return (enum bc_dialect_kind)i;
     }

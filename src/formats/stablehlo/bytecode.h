@@ -23,7 +23,7 @@ struct bc_string {
 };
 
 /* The dialects whose attributes and types this reader decodes. Of others it keeps the text, where the file has text. */
-enum bc_dialect_kind { BC_OTHER, BC_BUILTIN, BC_VHLO, BC_DIALECT_COUNT };
+enum bc_dialect_kind { BC_OTHER, BC_BUILTIN, BC_VHLO, BC_SDY, BC_DIALECT_COUNT };
 struct bc_dialect {
     struct bc_string name;
     enum bc_dialect_kind kind;
@@ -131,6 +131,7 @@ const struct hlo_type *bc_type(struct bc_cursor *c);
 const struct hlo_attr *bc_attr_at(struct bc_cursor *c, uint64_t index);
 const struct hlo_type *bc_type_at(struct bc_cursor *c, uint64_t index);
 
+const struct hlo_attr *bc_sdy_attr(struct bc_cursor *c); /* of the dialect sdy, from its code on */
 bool bc_read_ir(struct bc *b); /* the operations into b->m */
 
 #endif

@@ -485,6 +485,7 @@ static const void *decode_text(struct bc_cursor *c, bool is_type) {
 
 static const void *decode_custom(struct bc_cursor *c, const struct bc_dialect *dialect, bool is_type) {
     struct bc_cursor at = *c;
+    if (dialect->kind == BC_SDY && !is_type) return bc_sdy_attr(c);
     uint64_t code = bc_uint(c);
     if (dialect->kind == BC_OTHER) {
         return bc_fail(&at, "an attribute or type in the own encoding of dialect '%.40s', which only that dialect can "

@@ -20,6 +20,13 @@ static const struct { const char *op, *attrs; } properties[] = {
     {"func.call", "callee"},
     {"func.return", ""},
     {"builtin.unrealized_conversion_cast", ""},
+    {"sdy.mesh", "mesh sym_name"},
+    {"sdy.manual_computation", "in_shardings manual_axes out_shardings"},
+    {"sdy.named_computation", "in_shardings name out_shardings"},
+    {"sdy.sharding_constraint", "sharding"},
+    {"sdy.reshard", "sharding"},
+    {"sdy.sharding_group", "group_id"},
+    {"sdy.return", ""},
 };
 
 /* The region being read: its values have the numbers base to end - 1; next is the one to define. */
@@ -46,11 +53,11 @@ static bool push_values(struct bc_cursor *c, struct frame *f) {
     return true;
 }
 
-static bool define(struct bc_cursor *c, struct frame *f, struct hlo_value *value, int n) {
-    if ((size_t)n > f->end - f->next) {
+static bool define(struct bc_cursor *c, struct frame *f, struct hlo_value *value) {
+    if (f->next == f->end) {
         return bc_fail(c, "a region defines more than the %zu values it promised", f->end - f->base);
     }
-    for (int i = 0; i < n; i++) c->b->values.v[f->next++] = &value[i];
+    c->b->values.v[f->next++] = value;
     return true;
 }
 
@@ -228,14 +235,27 @@ static bool read_regions(struct bc_cursor *c, struct hlo_op *op, bool isolated) 
     return !b->failed;
 }
 
+/* A cast between VHLO's types and those of another dialect, which are one type here: its results are its operands. */
+static bool is_identity(const struct hlo_op *op) {
+    if (strcmp(op->name, "builtin.unrealized_conversion_cast") || op->noperand != op->nresult) return false;
+    for (int i = 0; i < op->nresult; i++) {
+        if (op->operand[i]->type != op->result[i].type) return false;
+    }
+    return true;
+}
+
 static bool read_op(struct bc_cursor *c, struct hlo_block *block, struct frame *f) {
     struct bc *b = c->b;
     size_t nregion;
     bool isolated = false;
     struct hlo_op *op = read_op_head(c, block, &nregion, &isolated);
     if (!op) return false;
+    bool identity = is_identity(op);
+    for (int i = 0; i < op->nresult; i++) {
+        if (!define(c, f, identity ? op->operand[i] : &op->result[i])) return false;
+    }
+    if (identity && !nregion) return true;
     hlo_block_append(block, op);
-    if (op->nresult && !define(c, f, op->result, op->nresult)) return false;
     if (b->depth++ >= BC_DEPTH) bc_fail(c, "regions nested more than %d deep", BC_DEPTH);
     if (!read_regions(c, op, isolated)) return false;
     b->depth--;
@@ -259,7 +279,10 @@ static bool read_block_args(struct bc_cursor *c, struct hlo_block *block, struct
     }
     if (b->failed) return false;
     if (!hlo_block_args(b->m, block, (int)n, b->result.v)) return bc_stop(b);
-    return define(c, f, block->arg, block->narg);
+    for (int i = 0; i < block->narg; i++) {
+        if (!define(c, f, &block->arg[i])) return false;
+    }
+    return true;
 }
 
 /* ops << 1 | has arguments; arguments; from version 3 on whether there are orders of their uses; operations. */
