@@ -1,11 +1,11 @@
 /* bytecode.c: MLIR bytecode: cursors, and the container.
  *
- * A file is the bytes "ML\xefR", a version, the name of who wrote it, and sections in any order, each at most once. This
- * file finds the sections and reads their tables; what the tables point at (attributes, types, properties, resources)
- * stays where it lies until somebody asks. Versions of the container: 1 gave dialects a version (ignored: VHLO's
- * operations carry theirs in their names), 2 put isolated regions into sections of their own, 3 added orders of uses
- * (skipped: nothing of ours depends on them), 4 left out unknown locations of block arguments and counts operation
- * names, 5 moved an operation's own attributes into the properties section, 6 changed segment sizes, which VHLO has not.
+ * A file is the bytes "ML\xefR", a version, the name of who wrote it, and sections in any order, each at most once.
+ * What follows finds the sections and reads their tables; what the tables point at (attributes, types, properties,
+ * resources) stays where it lies until somebody asks. Versions of the container: 1 gave dialects a version (ignored:
+ * VHLO's operations carry theirs in their names), 2 put isolated regions into sections of their own, 3 added orders of
+ * uses (skipped: nothing of ours depends on them), 4 left out unknown locations of block arguments and counts operation
+ * names, 5 moved an operation's own attributes into the properties section, 6 changed segment sizes (VHLO has none).
  * Offsets in messages count from the file's first byte; alignments do too (a mapped file begins on a page).
  * Source: mlir.llvm.org/docs/BytecodeFormat. */
 #include "formats/stablehlo/bytecode.h"
@@ -63,7 +63,7 @@ uint8_t bc_byte(struct bc_cursor *c) {
     return 0;
 }
 
-/* The number of zero bits at the low end of the first byte is that of the bytes that follow; the value is above them. */
+/* As many bytes follow as the first has zero bits at its low end; the value is above them. */
 uint64_t bc_uint(struct bc_cursor *c) {
     uint64_t v = bc_byte(c);
     if (v & 1) return v >> 1;
@@ -297,9 +297,10 @@ static bool read_version(struct bc_cursor *c, int64_t version[3]) {
         if (*s == '.') s++;
     }
     const int64_t at = version[0] * 1000000 + version[1];
-    if (at >= VHLO_MIN_MAJOR * 1000000 + VHLO_MIN_MINOR && at <= VHLO_MAX_MAJOR * 1000000 + VHLO_MAX_MINOR) return true;
-    return bc_fail(c, "written as StableHLO %lld.%lld.%lld, but versions %d.%d to %d.%d can be read; write it again for "
-        "one of them (the target version of the serializer)", (long long)version[0], (long long)version[1],
+    const int64_t least = VHLO_MIN_MAJOR * 1000000 + VHLO_MIN_MINOR, most = VHLO_MAX_MAJOR * 1000000 + VHLO_MAX_MINOR;
+    if (at >= least && at <= most) return true;
+    return bc_fail(c, "written as StableHLO %lld.%lld.%lld, but versions %d.%d to %d.%d can be read; write it again "
+        "for one of them (the target version of the serializer)", (long long)version[0], (long long)version[1],
         (long long)version[2], VHLO_MIN_MAJOR, VHLO_MIN_MINOR, VHLO_MAX_MAJOR, VHLO_MAX_MINOR);
 }
 

@@ -260,8 +260,7 @@ static bool bool_store(struct hlo_attr *a, struct bc_span s, uint64_t count) {
 }
 
 static const struct hlo_attr *elements(struct bc_cursor *c, const struct hlo_type *t, struct bc_span s) {
-    int64_t count = t->kind == HLO_T_TENSOR ? hlo_type_count(t) : -1, bytes = 0, size = hlo_elem_of(t->elem)->bits / 8;
-    if (!size) size = 1;
+    int64_t count = t->kind == HLO_T_TENSOR ? hlo_type_count(t) : -1, bytes = 0, size = hlo_elem_width(t->elem);
     if (count < 0 || !i64_mul(count, size, &bytes) || t->elem == HLO_NONE) {
         return bc_fail(c, "a constant whose type is no tensor of a size that fits"), NULL;
     }
@@ -350,10 +349,9 @@ static const struct hlo_type *type_integer(struct bc_cursor *c, int unused) {
     (void)unused;
     uint64_t v = bc_uint(c), width = v >> 2;
     bool is_signless = (v & 3) == 0, wants_unsigned = (v & 3) == 2;
-    for (int e = 0; e <= HLO_UI64 && (is_signless || wants_unsigned); e++) {
-        if ((uint64_t)hlo_elem_of((enum hlo_elem)e)->bits == width && hlo_elem_unsigned((enum hlo_elem)e) == wants_unsigned) {
-            return type_scalar(c, e);
-        }
+    for (enum hlo_elem e = 0; e <= HLO_UI64 && (is_signless || wants_unsigned); e++) {
+        if ((uint64_t)hlo_elem_of(e)->bits != width || hlo_elem_unsigned(e) != wants_unsigned) continue;
+        return type_scalar(c, (int)e);
     }
     return bc_fail(c, "an integer type of %llu bits, which StableHLO does not have", (unsigned long long)width), NULL;
 }
@@ -472,7 +470,9 @@ static const struct type_code type_codes[BC_DIALECT_COUNT][CODES] = {
 static const void *decode_text(struct bc_cursor *c, bool is_type) {
     const char *text = (const char *)c->p;
     size_t n = bc_left(c);
-    if (!n || memchr(text, 0, n) != text + n - 1) return bc_fail(c, "text of an attribute or type without its end"), NULL;
+    if (!n || memchr(text, 0, n) != text + n - 1) {
+        return bc_fail(c, "text of an attribute or type without its end"), NULL;
+    }
     c->p = c->end;
     for (int e = 0; is_type && e < HLO_ELEM_COUNT; e++) {
         if (!strcmp(hlo_elem_of((enum hlo_elem)e)->text, text)) return type_scalar(c, e);

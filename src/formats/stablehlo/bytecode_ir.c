@@ -45,7 +45,7 @@ static bool push_values(struct bc_cursor *c, struct frame *f) {
     size_t n = bc_count(c, "values");
     size_t have = b->values.n;
     if (b->failed) return false;
-    if (n > b->n - have) return bc_fail(c, "%zu values promised within %zu others, more than the file has bytes", n, have);
+    if (n > b->n - have) return bc_fail(c, "%zu values within %zu others, more than the file has bytes", n, have);
     if (!vec_reserve(b->c, &b->values, have + n)) return bc_stop(b);
     for (size_t i = 0; i < n; i++) b->values.v[have + i] = NULL;
     b->values.n = have + n;
@@ -166,8 +166,8 @@ static const struct bc_op_name *op_name(struct bc_cursor *c) {
     if (name->dialect->kind == BC_VHLO) {
         name->vhlo = vhlo_op_find(name->name.s);
         if (name->vhlo) return name->full = name->vhlo->hlo, name;
-        return bc_fail(&at, "vhlo.%.60s is no operation of VHLO %d.%d to %d.%d (the file's writer is '%.40s'); write the "
-            "module for one of these versions", name->name.s, VHLO_MIN_MAJOR, VHLO_MIN_MINOR, VHLO_MAX_MAJOR,
+        return bc_fail(&at, "vhlo.%.60s is no operation of VHLO %d.%d to %d.%d (the file's writer is '%.40s'); write "
+            "the module for one of these versions", name->name.s, VHLO_MIN_MAJOR, VHLO_MIN_MINOR, VHLO_MAX_MAJOR,
             VHLO_MAX_MINOR, b->producer.s), NULL;
     }
     name->full = name->name.n ? arena_printf(&b->m->arena, "%s.%s", dialect, name->name.s) : dialect;
@@ -194,7 +194,8 @@ static struct hlo_op *make_op(struct bc_cursor *c, struct hlo_loc at, const stru
 }
 
 /* Everything but the regions, whose number and isolation are given. */
-static struct hlo_op *read_op_head(struct bc_cursor *c, const struct hlo_block *block, size_t *nregion, bool *isolated) {
+static struct hlo_op *read_op_head(struct bc_cursor *c, const struct hlo_block *block, size_t *nregion,
+    bool *isolated) {
     struct bc *b = c->b;
     struct hlo_loc at = bc_here(c);
     b->named.n = b->result.n = b->operand.n = 0;

@@ -6,7 +6,7 @@
 #include "formats/stablehlo/structs.h"
 
 #define VHLO_OP(name, hlo, since_major, since_minor, until_major, until_minor, attrs)
-#define VHLO_GROUP(op, attr, structure, when)
+#define VHLO_GROUP(op, attr, structure)
 #define VHLO_FIELD(structure, field, attr)
 #define VHLO_RULE(op, attr, rule)
 
@@ -19,13 +19,12 @@ static const struct vhlo_op ops[] = {
 #define VHLO_OP(name, hlo, since_major, since_minor, until_major, until_minor, attrs)
 };
 
-enum when { ALWAYS_THERE, UNLESS_ZERO, UNLESS_NONE };
-static const struct group { const char *op, *attr, *structure; enum when when; } groups[] = {
+static const struct group { const char *op, *attr, *structure; } groups[] = {
 #undef VHLO_GROUP
-#define VHLO_GROUP(op, attr, structure, when) {op, attr, structure, when},
+#define VHLO_GROUP(op, attr, structure) {op, attr, structure},
 #include "formats/stablehlo/vhlo.def"
 #undef VHLO_GROUP
-#define VHLO_GROUP(op, attr, structure, when)
+#define VHLO_GROUP(op, attr, structure)
 };
 
 static const struct { const char *structure, *field, *attr; } fields[] = {
@@ -36,7 +35,7 @@ static const struct { const char *structure, *field, *attr; } fields[] = {
 #define VHLO_FIELD(structure, field, attr)
 };
 
-enum rule { SYMBOL, SYMBOLS, FLAG, NOT_EMPTY, GONE };
+enum rule { SYMBOL, NOT_EMPTY, GONE };
 static const struct { const char *op, *attr; enum rule rule; } rules[] = {
 #undef VHLO_RULE
 #define VHLO_RULE(op, attr, rule) {op, attr, rule},
@@ -74,9 +73,8 @@ static const struct hlo_attr *field_value(struct hlo_module *m, struct hlo_loc a
     return v && hlo_elements_ints(m->c, a, v) ? hlo_attr_ints(m, HLO_I64, (int)n, v) : NULL;
 }
 
-static bool stands_for_nothing(enum when when, const struct hlo_attr *first) {
-    if (when == UNLESS_ZERO) return first->kind == HLO_A_INT && first->i == 0;
-    return when == UNLESS_NONE && first->kind == HLO_A_TYPE && first->type->elem == HLO_NONE;
+static bool stands_for_nothing(const struct hlo_attr *first) {
+    return !first || (first->kind == HLO_A_TYPE && first->type->elem == HLO_NONE);
 }
 
 /* What VHLO calls a field; n is the length of either name. */
@@ -102,7 +100,7 @@ static bool group(struct hlo_module *m, struct hlo_loc at, const struct group *g
         const struct hlo_attr *a = take(attrs, name, n);
         if (a && !(value[i] = field_value(m, at, a))) return false;
     }
-    if (!value[0] || stands_for_nothing(g->when, value[0])) return true;
+    if (stands_for_nothing(value[0])) return true;
     return push(m, attrs, g->attr, hlo_struct_make(m, info, value));
 }
 
@@ -110,31 +108,18 @@ static bool group(struct hlo_module *m, struct hlo_loc at, const struct group *g
 
 static const struct hlo_attr *symbol(struct hlo_module *m, struct hlo_loc at, const struct hlo_attr *a) {
     if (a->kind == HLO_A_STRING) return hlo_attr_symbol(m, a->s);
-    hlo_fail(m, at, "a symbol that is no string");
-    return NULL;
-}
-
-static const struct hlo_attr *symbols(struct hlo_module *m, struct hlo_loc at, const struct hlo_attr *a) {
-    if (a->kind != HLO_A_LIST) return symbol(m, at, a);
+    if (a->kind != HLO_A_LIST) return hlo_fail(m, at, "a symbol that is no string"), NULL;
     const struct hlo_attr **item = arena_array(&m->arena, (size_t)a->n, sizeof *item);
     for (int i = 0; item && i < a->n; i++) {
-        if (!(item[i] = symbol(m, at, a->item[i]))) return NULL;
+        if (a->item[i]->kind != HLO_A_STRING) return hlo_fail(m, at, "a symbol that is no string"), NULL;
+        if (!(item[i] = hlo_attr_symbol(m, a->item[i]->s))) return NULL;
     }
     return item ? hlo_attr_list(m, a->n, item) : NULL;
 }
 
-/* False: an error; *out NULL: the attribute is left out. */
-static bool apply(struct hlo_module *m, struct hlo_loc at, enum rule rule, const struct hlo_attr *a,
-    const struct hlo_attr **out) {
-    bool empty = (a->kind == HLO_A_LIST && !a->n) || (a->kind == HLO_A_STRING && !a->ns);
-    bool is_false = a->kind == HLO_A_BOOL && !a->i;
-    *out = NULL;
-    if (rule == GONE || (rule == NOT_EMPTY && empty) || (rule == FLAG && is_false)) return true;
-    if (rule == SYMBOL) *out = symbol(m, at, a);
-    else if (rule == SYMBOLS) *out = symbols(m, at, a);
-    else if (rule == FLAG) *out = hlo_attr_unit(m);
-    else *out = a;
-    return *out;
+static bool is_nothing(enum rule rule, const struct hlo_attr *a) {
+    bool empty = (a->kind == HLO_A_DICT && !a->n) || (a->kind == HLO_A_STRING && !a->ns);
+    return rule == GONE || (rule == NOT_EMPTY && empty);
 }
 
 bool vhlo_canonical(struct hlo_module *m, struct hlo_loc at, const char *hlo, vhlo_attrs *attrs) {
@@ -143,10 +128,10 @@ bool vhlo_canonical(struct hlo_module *m, struct hlo_loc at, const char *hlo, vh
     }
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         if (strcmp(rules[i].op, hlo)) continue;
-        const struct hlo_attr *a = take(attrs, rules[i].attr, strlen(rules[i].attr)), *is;
-        if (!a) continue;
-        if (!apply(m, at, rules[i].rule, a, &is)) return false;
-        if (is && !push(m, attrs, rules[i].attr, is)) return false;
+        const struct hlo_attr *a = take(attrs, rules[i].attr, strlen(rules[i].attr));
+        if (!a || is_nothing(rules[i].rule, a)) continue;
+        if (rules[i].rule == SYMBOL) a = symbol(m, at, a);
+        if (!push(m, attrs, rules[i].attr, a)) return false;
     }
     return true;
 }
