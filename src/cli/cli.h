@@ -11,8 +11,11 @@
 
 enum cli_exit { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_INTERRUPTED = 130 };
 
-/* An option's value goes into the verb's own struct at `at`: bool, int64_t, double or const char *. */
-enum cli_kind { CLI_FLAG, CLI_INT, CLI_FLOAT, CLI_TEXT };
+/* An option's value goes into the verb's own struct at `at`: bool, int64_t, double, const char *, or a struct cli_list
+ * (given more than once, values add up in order). */
+enum cli_kind { CLI_FLAG, CLI_INT, CLI_FLOAT, CLI_TEXT, CLI_LIST };
+enum { CLI_LIST_MAX = 256 };
+struct cli_list { int n; const char *v[CLI_LIST_MAX]; };
 struct cli_option {
     const char *name;  /* long form, without the dashes */
     char key;          /* short form, 0: none */

@@ -34,12 +34,19 @@ static bool to_int(const char *text, int64_t *out) {
     return end != text && !*end && !errno;
 }
 
+static int append(const struct cli_verb *v, const struct cli_option *o, const char *text, struct cli_list *out) {
+    if (out->n == CLI_LIST_MAX) return cli_usage(v, "--%s may be given %d times at most", o->name, CLI_LIST_MAX);
+    out->v[out->n++] = text;
+    return CLI_OK;
+}
+
 static int store(const struct cli_verb *v, const struct cli_option *o, const char *text, char *out) {
     double d = 0;
     int64_t i = 0;
     switch (o->kind) {
     case CLI_FLAG: *(bool *)(out + o->at) = true; return CLI_OK;
     case CLI_TEXT: *(const char **)(out + o->at) = text; return CLI_OK;
+    case CLI_LIST: return append(v, o, text, (struct cli_list *)(void *)(out + o->at));
     case CLI_INT:
         if (!to_int(text, &i) || i < o->lo || i > o->hi) break;
         *(int64_t *)(out + o->at) = i;
@@ -136,7 +143,7 @@ void cli_print_help(FILE *to, const struct cli_verb *v) {
     fprintf(to, "%sTessera%s %s: train, compile and use neural networks in one small native program.\n\n", bold, none,
         tsr_version());
     fprintf(to, "Usage: tessera VERB [OPTIONS] [ARGUMENTS]\n\n");
-    for (int i = 0; cli_verbs[i]; i++) fprintf(to, "  %s%-10s%s %s\n", bold, cli_verbs[i]->name, none,
+    for (int i = 0; cli_verbs[i]; i++) fprintf(to, "  %s%-12s%s %s\n", bold, cli_verbs[i]->name, none,
         cli_verbs[i]->summary);
     fprintf(to, "\nStart here:\n"
         "  tessera train digits            train a network on the built-in digits (seconds)\n"

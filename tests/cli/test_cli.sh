@@ -52,7 +52,7 @@ losses() { sed -n 's/^{"event":"step","epoch":\([0-9]*\),"step":\([0-9]*\),"loss
 
 
 # ---- help and use
-for verb in train predict plan bench env version help; do
+for verb in train predict run verify plan conformance bench env version help; do
     ok "$verb --help" exits 0 "Usage: tessera $verb" "$program" $verb --help
     ok "help $verb" exits 0 "Usage: tessera $verb" "$program" help $verb
 done
@@ -79,6 +79,47 @@ printf '\002\000\000\000\000\000\000\000{}' >"$work/empty.safetensors"
 ok "empty model" exits 1 "no model that tessera train" "$program" predict "$work/empty.safetensors"
 ok "empty checkpoint" exits 1 "nothing to resume" "$program" train --resume "$work/empty.safetensors"
 ok "folder that is not there" exits 1 "cannot create" "$program" train digits -e 1 -b 512 -o "$work/no/such.safetensors"
+
+# ---- StableHLO programs
+cat >"$work/f.mlir" <<'EOF'
+func.func @main(%x: tensor<2x3xf32>) -> tensor<3x2xf32> {
+  %0 = stablehlo.transpose %x, dims = [1, 0] : (tensor<2x3xf32>) -> tensor<3x2xf32>
+  %1 = stablehlo.add %0, %0 : tensor<3x2xf32>
+  return %1 : tensor<3x2xf32>
+}
+EOF
+cat >"$work/case.mlir" <<'EOF'
+func.func @sum_is_right() {
+  %0 = stablehlo.constant dense<[1, 2]> : tensor<2xi32>
+  %1 = stablehlo.add %0, %0 : tensor<2xi32>
+  check.expect_eq_const %1, dense<[2, 4]> : tensor<2xi32>
+  func.return
+}
+// -----
+func.func @sum_is_wrong() {
+  %0 = stablehlo.constant dense<[1, 2]> : tensor<2xi32>
+  check.expect_eq_const %0, dense<[1, 3]> : tensor<2xi32>
+  func.return
+}
+EOF
+printf "\223NUMPY\001\000\107\000{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }           \n" >"$work/x.npy"
+printf '\000\000\200\077\000\000\000\100\000\000\100\100\000\000\200\100\000\000\240\100\000\000\300\100' >>"$work/x.npy"
+ok "run" exits 0 "result 0: f32[3,2] 2 8 4 10 6 12" "$program" run "$work/f.mlir" --input "$work/x.npy"
+ok "run on the reference" exits 0 "2 8 4 10 6 12" "$program" run "$work/f.mlir" -i "$work/x.npy" -t reference
+ok "run writes" exits 0 "result 0" "$program" run "$work/f.mlir" -i "$work/x.npy" -o "$work/results"
+ok "run reads what it wrote" exits 1 "f32[3,2]" "$program" run "$work/f.mlir" -i "$work/results/0.npy"
+ok "run with random inputs" exits 0 "result 0: f32[3,2]" "$program" run "$work/f.mlir" --random 1
+ok "run needs inputs" exits 1 "takes 1 inputs, 0 are given" "$program" run "$work/f.mlir"
+ok "run of no entry" exits 1 "no function @f" "$program" run "$work/f.mlir" --entry f
+ok "verify" exits 0 "2 operations agree" "$program" verify "$work/f.mlir" --random 3
+ok "positions in errors" exits 1 "f.mlir:2:" sh -c "sed 's/dims = .1, 0./dims = [1, 1]/' '$work/f.mlir' >'$work/bad.f.mlir'
+    '$program' run '$work/bad.f.mlir' --random 0"
+ok "conformance" exits 1 "1 passed, 1 failed, 0 skipped" "$program" conformance stablehlo "$work/case.mlir"
+ok "conformance says why" exits 1 "element 1 is 2, expected 3" "$program" conformance stablehlo "$work/case.mlir" -l
+ok "conformance filter" exits 0 "1 passed, 0 failed" "$program" conformance stablehlo "$work/case.mlir" -f right
+ok "conformance shard" exits 2 "0 <= I < N" "$program" conformance stablehlo "$work/case.mlir" --shard 2/2
+ok "conformance tier" exits 2 "not built yet" "$program" conformance stablehlo "$work/case.mlir" --tier c
+ok "conformance suite" exits 2 'no suite "onnx"' "$program" conformance onnx "$work/case.mlir"
 
 # ---- training, JSON, predict
 run="train digits --epochs 2 --seed 5 --json"

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "formats/stablehlo/import_shape.h"
-#include "graph/node.h"
+#include "graph/room.h"
 
 /* ---- errors ----------------------------------------------------------------------------------------------------- */
 
@@ -170,6 +170,13 @@ static bool hands_on(enum hlo_opcode code) {
         code == HLO_OP_OPTIMIZATION_BARRIER;
 }
 
+/* From here on nodes are op's. */
+static bool note_origin(struct imp *p, const struct hlo_op *op) {
+    p->now = op;
+    if (!p->o->origins) return true;
+    return vec_push(p->c, p->o->origins, ((struct hlo_origin){graph_room(p->c)->next_id + 1, op}));
+}
+
 bool imp_op(struct imp *p, const struct hlo_op *op) {
     imp_handler *build = imp_handler_of(op->code);
     if (p->budget-- <= 0)
@@ -178,7 +185,8 @@ bool imp_op(struct imp *p, const struct hlo_op *op) {
         return imp_fail(p, op, "an operation of a dialect that is not known; lower it to stablehlo first");
     if (!build) return imp_fail(p, op, "this operation cannot be imported here");
     if (is_quantised(op) && !hands_on(op->code)) build = imp_quantised;
-    if (build(p, op) && imp_shape_values(p, op)) return true;
+    const struct hlo_op *around = p->now;
+    if (note_origin(p, op) && build(p, op) && imp_shape_values(p, op) && note_origin(p, around)) return true;
     return place_error(p, op);
 }
 

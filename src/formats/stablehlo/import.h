@@ -26,7 +26,15 @@ struct hlo_check {
     int64_t min_ulp, max_ulp;    /* CLOSE: 0 and 3 unless stated */
 };
 
+/* Which operation made a node: the last origin whose first id is at most the node's. */
+struct hlo_origin {
+    uint64_t first; /* node id */
+    const struct hlo_op *op;
+};
+typedef VEC(struct hlo_origin) hlo_origins;
+
 struct hlo_import_options {
+    hlo_origins *origins; /* NULL, or receives the origins in order; released by the caller */
     bool checks;     /* check.* ops are wanted: the fn's results are their operands instead of the function's */
     int partition;   /* of the participant this import is for; -1: the op PARTITION_ID stays in the graph */
     int replica;
@@ -63,6 +71,7 @@ struct imp {
     const struct hlo_import_options *o;
     struct arena arena;      /* of the import */
     hlo_checks *checks;
+    const struct hlo_op *now; /* being built */
     struct imp_frame *frame; /* the function being imported; calls nest */
     int depth;               /* of calls and regions, at most IMP_DEPTH_MAX */
     int64_t budget;          /* operations that may still be built: calls built in place can double at every level */

@@ -1,0 +1,34 @@
+/* program.h: a StableHLO file as a fn with arguments: what run and verify share. */
+#ifndef CLI_PROGRAM_H
+#define CLI_PROGRAM_H
+
+#include "base/sys.h"
+#include "cli/cli.h"
+#include "formats/stablehlo/import.h"
+
+struct program {
+    tsr_ctx *c;
+    struct file_map map;
+    struct hlo_module *modules;       /* of the file */
+    const struct hlo_module *m;       /* the one with the entry */
+    tsr_fn *fn;
+    hlo_origins origins;
+    int n;
+    tsr_node **arg;                   /* (n) */
+};
+struct program_options {
+    const char *entry;             /* NULL: main, or the only function */
+    const struct cli_list *input;  /* .npy files, one for each parameter in order */
+    int64_t seed;                  /* -1: none; else parameters without a file are random */
+    bool raw;                      /* bf16 and f8 stand in the files as unsigned integers */
+};
+
+/* Reads the modules of a file. False: an error is recorded. program_close releases what was opened, in every case. */
+bool program_read(struct program *p, tsr_ctx *c, const char *path);
+bool program_open(struct program *p, tsr_ctx *c, const char *path, const struct program_options *o);
+void program_close(struct program *p);
+
+/* One line: name, type and the first elements of an evaluated tensor. */
+void program_show(tsr_ctx *c, const char *name, tsr_node *value);
+
+#endif
