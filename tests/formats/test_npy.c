@@ -1,4 +1,5 @@
-/* test_npy.c: NumPy's file format: headers NumPy writes, either order of bytes and axes, files that lie, round trips. */
+/* test_npy.c: NumPy's file format: headers NumPy writes, either order of bytes and axes, files that lie, round
+ * trips. */
 #include "harness.h"
 
 #include "formats/npz/npy.h"
@@ -91,7 +92,8 @@ TEST(round_trips) {
 TEST(files_that_lie) {
     static const struct { const char *name, *header, *says; size_t data; } t[] = {
         {"shape beyond the file", "{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }", "shorter", 8},
-        {"huge extents", "{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296), }", "elements", 8},
+        {"huge extents", "{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296), }", "elements",
+            8},
         {"an extent past 64 bits", "{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,), }",
             "too large", 8},
         {"a negative extent", "{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }", "no number", 8},
