@@ -80,7 +80,7 @@ static bool quant_point(struct reader *r) {
     int64_t zero = 0;
     size_t n = hlo_literal(HLO_F64, r->x.p, r->x.end, &bits);
     double scale = n ? hlo_bits_to_double(HLO_F64, bits) : 0;
-    if (!n || !(scale > 0)) return lex_expected(&r->x, "a scale, a positive float,");
+    if (!n || !(scale > 0)) return lex_expected(&r->x, "a scale, a positive float");
     r->x.p += n;
     lex_skip(&r->x);
     if (lex_accept(&r->x, ':') && !lex_int(&r->x, &zero, "a zero point")) return false;
