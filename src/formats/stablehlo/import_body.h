@@ -52,6 +52,16 @@ bool imp_axes(struct imp *p, const struct hlo_op *op, const struct hlo_attr *dim
 /* All operands as nodes; false: one is missing, or not a tensor (recorded). */
 bool imp_operands(struct imp *p, const struct hlo_op *op, int n, tsr_node **out);
 
+/* A reduction of (values, places) along one axis that finds the place of the greatest or least value: out[] gets value
+ * and place. False, nothing recorded unless memory is short: the body or the operands say something else. */
+bool imp_argreduce(struct imp *p, const struct hlo_op *op, int axis, tsr_node *const *x, tsr_node *const *init,
+    tsr_node **out);
+
+/* y[] as all results of op, whose number must agree. */
+bool imp_give(struct imp *p, const struct hlo_op *op, int n, tsr_node *const *y);
+/* custom_call of a LAPACK driver: its name after "lapack_". */
+bool imp_lapack(struct imp *p, const struct hlo_op *op, const char *name);
+
 /* Handlers whose attributes the dynamic forms give as operands: gather with these slice sizes, convolution with this
  * padding; both set result 0 of op. */
 bool imp_gather_sized(struct imp *p, const struct hlo_op *op, tsr_node *x, tsr_node *index,

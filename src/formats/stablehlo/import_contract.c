@@ -80,6 +80,15 @@ static bool conv_spec(struct imp *p, const struct hlo_op *op, const struct hlo_a
     return true;
 }
 
+/* The strides of the spatial axes; a list that has more entries (exporters wrote some) is cut. */
+static bool conv_strides(struct imp *p, const struct hlo_op *op, int spatial, int64_t *out) {
+    int n = 0;
+    const int64_t *v = hlo_get_ints(op, "window_strides", &n);
+    if (n <= spatial) return imp_ints(p, op, "window_strides", spatial, 1, out);
+    for (int i = 0; i < spatial; i++) out[i] = v[i];
+    return true;
+}
+
 bool imp_convolution_padded(struct imp *p, const struct hlo_op *op, tsr_node *x, tsr_node *w, const int64_t *low,
     const int64_t *high) {
     const struct hlo_attr *a = hlo_get(op, "dimension_numbers");
@@ -95,7 +104,7 @@ bool imp_convolution_padded(struct imp *p, const struct hlo_op *op, tsr_node *x,
             "kernel_spatial_dimensions", spatial, spec[1]) ||
         !conv_spec(p, op, a, "output_batch_dimension", "output_feature_dimension", "output_spatial_dimensions", spatial,
             spec[2]) ||
-        !imp_ints(p, op, "window_strides", spatial, 1, stride) || !imp_ints(p, op, "lhs_dilation", spatial, 1, base) ||
+        !conv_strides(p, op, spatial, stride) || !imp_ints(p, op, "lhs_dilation", spatial, 1, base) ||
         !imp_ints(p, op, "rhs_dilation", spatial, 1, dilation) ||
         !imp_ints(p, op, "window_reversal", spatial, 0, reverse))
         return false;

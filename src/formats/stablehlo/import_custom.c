@@ -4,10 +4,9 @@
  *   Sharding, SPMD*, ...          notes to a partitioner or a memory planner: the value itself
  *   shape_assertion               a claim about sizes, made by a program that was checked when it was exported
  *   cu_threefry2x32*              Threefry2x32 of a key and a counter, elementwise
- *   lapack_*_ffi                  JAX's names of LAPACK drivers on CPUs: potrf, gesdd, syevd and heevd
+ *   lapack_*_ffi                  JAX's names of LAPACK drivers on CPUs (import_lapack.c)
  *   mhlo.NAME                     client ops as older exporters wrote them: topk, and the elementwise ones
- * LAPACK's info result is 0, or where a factor has a NaN 1 (the failed factorization of the primitive).
- * Source: JAX's jaxlib/lapack.py and lax/linalg for names and operands; Salmon et al., SC'11, for Threefry. */
+ * Source: JAX's exporter for names and operands; Salmon et al., SC'11, for Threefry. */
 #include <string.h>
 
 #include "formats/stablehlo/import_body.h"
@@ -64,74 +63,11 @@ static bool threefry(struct imp *p, const struct hlo_op *op) {
     return imp_result(p, op, 0, a) && imp_result(p, op, 1, b);
 }
 
-/* ---- LAPACK ----------------------------------------------------------------------------------------------------- */
-
-/* A letter of the driver's configuration (uplo, mode), `fallback` where none is given. */
-static int letter(const struct hlo_op *op, const char *name, int fallback) {
-    static const char *const where[] = {"mhlo.backend_config", "backend_config"};
-    for (int i = 0; i < 2; i++) {
-        const struct hlo_attr *config = hlo_get(op, where[i]);
-        const struct hlo_attr *v = config && config->kind == HLO_A_DICT ? hlo_field(config, name) : NULL;
-        if (v && v->kind == HLO_A_INT) return (int)v->i;
-    }
-    return fallback;
-}
-
-/* i32, one for each matrix: 1 where x (..., R, C) has a NaN. */
-static tsr_node *info_of(tsr_ctx *c, tsr_node *x, int matrix_axes) {
-    tsr_node *bad = tsr_prim2(c, TSR_S_NE, x, x);
-    int64_t axes[2];
-    if (tsr_is_poison(bad)) return bad;
-    for (int i = 0; i < matrix_axes; i++) axes[i] = tsr_node_rank(x) - matrix_axes + i;
-    return imp_as(c, tsr_prim_reduce(c, bad, TSR_REDUCE_OR, matrix_axes, axes), TSR_I32);
-}
-
-static bool give(struct imp *p, const struct hlo_op *op, int n, tsr_node *const *y) {
+bool imp_give(struct imp *p, const struct hlo_op *op, int n, tsr_node *const *y) {
     if (op->nresult != n) return imp_fail(p, op, "%d results are declared, it has %d", op->nresult, n);
     for (int i = 0; i < n; i++)
         if (!imp_result(p, op, i, y[i])) return false;
     return true;
-}
-
-/* (a) -> (factor, info). */
-static bool potrf(struct imp *p, const struct hlo_op *op) {
-    tsr_node *a, *y[2];
-    if (!imp_operands(p, op, 1, &a)) return false;
-    y[0] = tsr_prim_cholesky(p->c, a, letter(op, "uplo", 'L') == 'L');
-    y[1] = info_of(p->c, y[0], 2);
-    return give(p, op, 2, y);
-}
-
-/* (a) -> (scratch, s, u, vt, info): thin factors, or full ones of a square matrix. */
-static bool gesdd(struct imp *p, const struct hlo_op *op) {
-    tsr_node *a, *y[5];
-    int mode = letter(op, "mode", 'S');
-    if (!imp_operands(p, op, 1, &a)) return false;
-    int rank = tsr_node_rank(a);
-    bool square = rank >= 2 && tsr_node_extent(a, rank - 2) == tsr_node_extent(a, rank - 1);
-    if (mode != 'S' && !(mode == 'A' && square))
-        return imp_fail(p, op, "mode %c; thin factors are computed (mode S), full ones only of square matrices", mode);
-    tsr_node *t = tsr_prim_svd(p->c, a);
-    if (tsr_is_poison(t)) return false;
-    y[0] = a, y[1] = tsr_item(p->c, t, 1), y[2] = tsr_item(p->c, t, 0), y[3] = tsr_item(p->c, t, 2);
-    y[4] = info_of(p->c, y[1], 1);
-    return give(p, op, 5, y);
-}
-
-static tsr_node *adjoint(tsr_ctx *c, tsr_node *a) {
-    tsr_node *t = tsr_swap_axes(c, a, -1, -2);
-    return tsr_is_poison(t) ? t : imp_chlo_find("conj", 1)(c, &t);
-}
-
-/* (a) -> (vectors, values, info). */
-static bool syevd(struct imp *p, const struct hlo_op *op) {
-    tsr_node *a, *y[3];
-    if (!imp_operands(p, op, 1, &a)) return false;
-    if (letter(op, "uplo", 'L') != 'L') a = adjoint(p->c, a);
-    tsr_node *t = tsr_prim_eigh(p->c, a);
-    if (tsr_is_poison(t)) return false;
-    y[0] = tsr_item(p->c, t, 1), y[1] = tsr_item(p->c, t, 0), y[2] = info_of(p->c, y[1], 1);
-    return give(p, op, 3, y);
 }
 
 /* ---- mhlo ------------------------------------------------------------------------------------------------------- */
@@ -147,7 +83,7 @@ static bool topk(struct imp *p, const struct hlo_op *op) {
     tsr_node *t = tsr_prim_top_k(p->c, x, k->i);
     if (tsr_is_poison(t)) return false;
     y[0] = tsr_item(p->c, t, 0), y[1] = tsr_item(p->c, t, 1);
-    return give(p, op, 2, y);
+    return imp_give(p, op, 2, y);
 }
 
 static bool mhlo_elem(struct imp *p, const struct hlo_op *op, const char *name) {
@@ -163,10 +99,7 @@ static const struct { const char *name; bool (*build)(struct imp *p, const struc
     {"Sharding", identity}, {"SPMDFullToShardShape", identity}, {"SPMDShardToFullShape", identity},
     {"annotate_device_placement", identity}, {"LayoutConstraint", identity}, {"MoveToDevice", identity},
     {"MoveToHost", identity}, {"shape_assertion", nothing}, {"cu_threefry2x32", threefry},
-    {"cu_threefry2x32_ffi", threefry}, {"lapack_spotrf_ffi", potrf}, {"lapack_dpotrf_ffi", potrf},
-    {"lapack_cpotrf_ffi", potrf}, {"lapack_zpotrf_ffi", potrf}, {"lapack_sgesdd_ffi", gesdd},
-    {"lapack_dgesdd_ffi", gesdd}, {"lapack_ssyevd_ffi", syevd}, {"lapack_dsyevd_ffi", syevd},
-    {"lapack_cheevd_ffi", syevd}, {"lapack_zheevd_ffi", syevd}, {"mhlo.topk", topk},
+    {"cu_threefry2x32_ffi", threefry}, {"mhlo.topk", topk},
 };
 
 bool imp_custom_call(struct imp *p, const struct hlo_op *op) {
@@ -175,6 +108,7 @@ bool imp_custom_call(struct imp *p, const struct hlo_op *op) {
     if (!strncmp(name, "check.", 6)) return imp_check_custom_call(p, op, name);
     for (size_t i = 0; i < sizeof targets / sizeof *targets; i++)
         if (!strcmp(name, targets[i].name)) return targets[i].build(p, op);
+    if (!strncmp(name, "lapack_", 7)) return imp_lapack(p, op, name + 7);
     if (!strncmp(name, "mhlo.", 5)) return mhlo_elem(p, op, name + 5);
     return imp_fail(p, op, "the target @%s is not known here; decompose it into stablehlo before exporting", name);
 }

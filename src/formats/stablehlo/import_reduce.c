@@ -146,6 +146,9 @@ bool imp_reduce(struct imp *p, const struct hlo_op *op) {
             if (axes[i] < 0 || axes[i] >= tsr_node_rank(r.x[0]) || (j < i && axes[i] == axes[j]))
                 return imp_fail(p, op, "dimensions[%d] = %lld is no axis of the operand, or stands there twice", i,
                     (long long)axes[i]);
+    tsr_node *found[2];
+    if (r.n == 2 && n == 1 && imp_argreduce(p, op, (int)axes[0], r.x, r.init, found))
+        return imp_result(p, op, 0, found[0]) && imp_result(p, op, 1, found[1]);
     bool primitive = monoids(op, r.n, how);
     for (int i = 0; primitive && i < r.n; i++) primitive = primitive_admits(how[i], r.x[i]);
     return primitive ? reduce_by_primitive(p, op, &r, how, n, axes) : reduce_by_fold(p, op, &r, n, axes);

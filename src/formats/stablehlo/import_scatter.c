@@ -139,7 +139,7 @@ static bool may_stick_out(struct imp *p, const struct hlo_op *op, const struct s
     int64_t a = s->d.map[i], total = 1, inner = 1, v[INDEX_CONST_MAX];
     int rank = tsr_node_rank(s->index), vec = s->d.index_vector_axis;
     int64_t w = s->walks[a] < 0 ? 1 : tsr_node_dim(s->u[0], s->walks[a]), n = tsr_node_dim(s->x[0], (int)a);
-    if (w == 1) return false;
+    if (w == 0 || w == 1) return false;
     for (int k = 0; k < rank; k++) {
         int64_t e = tsr_node_dim(s->index, k);
         if (e < 0 || (total *= e) > INDEX_CONST_MAX) return true;
