@@ -301,9 +301,11 @@ struct hlo_op_info {
 const struct hlo_op_info *hlo_op_of(enum hlo_opcode code);
 enum hlo_opcode hlo_opcode_find(const char *name, size_t n); /* HLO_OP_UNKNOWN: none */
 
-/* Puts the operation into the canonical form told above, by its table of attributes (attrs.def): old spellings made new
- * defaults left out, what must be there looked for. Both readers call it once for each operation, when all of it (its
- * regions too) is there. False: an error at the operation's position, or no memory. */
+/* Puts the operation into the canonical form told above, by its table of attributes (attrs.def): old spellings made
+ * new,
+ * defaults left out, what must be there looked for; and holds its numbers of operands, results, regions and arguments
+ * against arity.def, so that an importer may index them. Both readers call it once for each operation, when all of it
+ * (its regions too) is there. False: an error at the operation's position, or no memory. */
 bool hlo_normalise(struct hlo_module *m, struct hlo_op *op);
 
 /* Errors at a position: "file:line:col: message" recorded as TSR_EINVAL in the module's context; gives false. */

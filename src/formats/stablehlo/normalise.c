@@ -1,9 +1,7 @@
 /* normalise.c: operations put into canonical form by the table of attrs.def: lists that were written as constants
- * become
- * lists, integers get the type they have, what equals its default is left out, what must be there is looked for, and
- * the numbers of operands, results and regions are those of arity.def.
- *
- * The table is ordered by operation only by habit; its lines for an operation are found by a search from the first. */
+ * become lists, integers get the type they have, what equals its default is left out, what must be there is looked for;
+ * and their numbers of operands, results, regions and arguments held against arity.def, so that nobody after the
+ * readers meets an addition of one operand. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -141,6 +139,12 @@ static bool empty_list(const struct hlo_attr *a) {
     return a->kind == HLO_A_LIST ? empty : a->n == 0;
 }
 
+static bool all_enums(const struct hlo_attr *a, const char *word) {
+    for (int i = 0; i < a->n; i++)
+        if (a->item[i]->kind != HLO_A_ENUM || strcmp(a->item[i]->s, word) != 0) return false;
+    return true;
+}
+
 static bool is_default(struct hlo_module *m, const struct hlo_attr *a, const char *text, bool *ok) {
     if (!*text || *text == '!') return false;
     if (strcmp(text, "[]") == 0) return empty_list(a);
@@ -149,6 +153,7 @@ static bool is_default(struct hlo_module *m, const struct hlo_attr *a, const cha
     case HLO_A_INT: return a->i == strtoll(text, NULL, 10);
     case HLO_A_STRING: return a->ns == 0 && *text == '\'';
     case HLO_A_ENUM: return strcmp(a->s, text) == 0;
+    case HLO_A_LIST: return all_enums(a, text);
     case HLO_A_STRUCT: return zero_struct(a);
     case HLO_A_INTS: return all_ints(a, strtoll(text, NULL, 10));
     case HLO_A_ELEMENTS: return all_elements(m, a, strtoll(text, NULL, 10), ok);
@@ -185,7 +190,73 @@ static bool normalise_line(struct hlo_module *m, struct hlo_op *op, const struct
     return ok;
 }
 
-/* The first line of each operation's; the table is short enough to be searched, but not for every operation. */
+/* ---- how many -------------------------------------------------------------------------------------------------- */
+
+enum { SAME = -1, HALF = -2, THIRD = -3, DOUBLE = -4, RESULTS2 = -5, ANY = -100 };
+#define ATLEAST(n) (ANY - (n))
+
+static const struct arity {
+    short operands, results, regions, args;
+} arity[] = {
+#define HLO_ARITY(code, operands, results, regions, args) [HLO_OP_##code] = {operands, results, regions, args},
+#include "formats/stablehlo/arity.def"
+#undef HLO_ARITY
+};
+
+/* What a count of arity.def comes to for this operation: a number, or ATLEAST. */
+static int resolve(const struct hlo_op *op, int count) {
+    switch (count) {
+    case SAME: return op->noperand;
+    case HALF: return op->noperand / 2;
+    case THIRD: return (op->noperand - 1) / 2;
+    case DOUBLE: return 2 * op->noperand;
+    case RESULTS2: return 2 * op->nresult;
+    default: return count;
+    }
+}
+
+static bool check_count(struct hlo_module *m, const struct hlo_op *op, int have, int count, const char *what) {
+    int want = resolve(op, count);
+    bool even = (count != HALF && count != THIRD) || op->noperand % 2 == (count == THIRD);
+    if (even && (want <= ANY ? have >= ANY - want : have == want)) return true;
+    if (!even) return hlo_fail(m, op->loc, "'%s' with %d operands: they come in pairs", op->name, op->noperand);
+    if (want <= ANY) return hlo_fail(m, op->loc, "'%s' has at least %d %s, not %d", op->name, ANY - want, what, have);
+    return hlo_fail(m, op->loc, "'%s' has %d %s, not %d", op->name, want, what, have);
+}
+
+static bool check_regions(struct hlo_module *m, const struct hlo_op *op, int args) {
+    for (int i = 0; i < op->nregion; i++) {
+        const struct hlo_region *g = &op->region[i];
+        if (g->nblock == 0 && op->code == HLO_OP_FUNC) continue; /* declared only */
+        if (g->nblock != 1)
+            return hlo_fail(m, op->loc, "'%s': region %d has %d blocks, not one", op->name, i, g->nblock);
+        if (!check_count(m, op, g->block[0].narg, args, "arguments in each of its regions")) return false;
+    }
+    return true;
+}
+
+static bool check_arity(struct hlo_module *m, const struct hlo_op *op) {
+    if (op->code == HLO_OP_UNKNOWN) return true;
+    const struct arity *a = &arity[op->code];
+    return check_count(m, op, op->noperand, a->operands, "operands") &&
+        check_count(m, op, op->nresult, a->results, "results") &&
+        check_count(m, op, op->nregion, a->regions, "regions") && check_regions(m, op, a->args);
+}
+
+/* The type of a function is that of its block's arguments. */
+static bool check_func(struct hlo_module *m, const struct hlo_op *op) {
+    const struct hlo_type *t = hlo_get(op, "function_type")->type;
+    if (t->kind != HLO_T_FUNCTION) return hlo_fail(m, op->loc, "function_type is no function type, (T) -> U");
+    if (!op->region[0].nblock) return true;
+    const struct hlo_block *b = &op->region[0].block[0];
+    bool same = b->narg == t->nin;
+    for (int i = 0; same && i < b->narg; i++) same = b->arg[i].type == t->item[i];
+    return same || hlo_fail(m, op->loc, "the arguments of the function's body are not those of its function_type");
+}
+
+/* ---- all of it -------------------------------------------------------------------------------------------------- */
+
+/* An operation's first line and past its last: the table is looked through once for each operation with attributes. */
 static const struct line *lines_of(enum hlo_opcode code) {
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (table[i].code == code) return &table[i];
@@ -196,5 +267,5 @@ bool hlo_normalise(struct hlo_module *m, struct hlo_op *op) {
     const struct line *end = table + sizeof table / sizeof *table;
     for (const struct line *l = lines_of(op->code); l && l < end && l->code == op->code; l++)
         if (!normalise_line(m, op, l)) return false;
-    return true;
+    return check_arity(m, op) && (op->code != HLO_OP_FUNC || check_func(m, op));
 }
