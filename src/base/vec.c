@@ -51,6 +51,10 @@ void str_clear(struct str *s) {
     s->n = 0, s->failed = false;
 }
 
+void str_cut(struct str *s, size_t n) {
+    if (s->cap && n < s->n) s->s[s->n = n] = 0;
+}
+
 /* Room for `more` bytes and the NUL; false once anything has failed. */
 static bool reserve(struct str *s, size_t more) {
     if (s->failed) return false;

@@ -32,6 +32,7 @@ struct str {
 void str_init(struct str *s, tsr_ctx *c);
 void str_release(struct str *s);
 void str_clear(struct str *s); /* length 0, memory kept */
+void str_cut(struct str *s, size_t n); /* length n, which is at most the present one: takes back what came after */
 void str_put(struct str *s, const char *text);
 void str_putn(struct str *s, const char *text, size_t n);
 void str_putc(struct str *s, char ch);

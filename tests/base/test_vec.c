@@ -124,7 +124,11 @@ TEST(str_failure_sticks) {
     str_clear(&s);
     str_put(&s, "again");
     CHECK_STR(s.s, "again");
+    str_cut(&s, 2), CHECK_STR(s.s, "ag");
+    str_cut(&s, 9), CHECK_STR(s.s, "ag"); /* never longer */
+    str_put(&s, "e"), CHECK_STR(s.s, "age");
     str_release(&s);
+    str_cut(&s, 0), CHECK_STR(s.s, "");
 }
 
 /* printf itself fails when the text is longer than an int can say: that is an error of the text, not of ours. */

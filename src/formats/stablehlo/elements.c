@@ -216,6 +216,19 @@ bool hlo_elements_read(tsr_ctx *c, const struct hlo_attr *a, void *dst, size_t b
     return true;
 }
 
+void hlo_elements_bytes(const struct hlo_attr *a, void *dst) {
+    struct source s = open_source(a);
+    int64_t n = a->splat ? 1 + hlo_elem_complex(a->type->elem) : number_count(a);
+    if (a->store == HLO_STORE_BYTES && !a->packed) {
+        if (n > 0) memcpy(dst, a->data, (size_t)n * (size_t)s.width);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        uint64_t bits = number(&s, i);
+        memcpy((char *)dst + (size_t)i * (size_t)s.width, &bits, (size_t)s.width); /* little endian */
+    }
+}
+
 bool hlo_elements_ints(tsr_ctx *c, const struct hlo_attr *a, int64_t *dst) {
     int64_t count = a && a->kind == HLO_A_ELEMENTS && hlo_elem_integer(a->type->elem) ? hlo_type_count(a->type) : -1;
     if (count < 0) {

@@ -7,6 +7,7 @@
  * The bodies of reductions, maps, scatters and comparators are scalar functions. Where every operation in one is
  * elementwise, imp_region_inline builds it on whole tensors at once (p->lift is their shape): scalars from outside and
  * constants are spread over it when they are used. */
+#include "formats/stablehlo/calls.h"
 #include "formats/stablehlo/import.h"
 #include "graph/node.h"
 
@@ -162,7 +163,12 @@ static bool call(struct imp *p, const struct hlo_op *op, const char *name) {
 }
 
 bool imp_func_call(struct imp *p, const struct hlo_op *op) { return call(p, op, hlo_get_text(op, "callee")); }
-bool imp_composite(struct imp *p, const struct hlo_op *op) { return call(p, op, hlo_get_text(op, "decomposition")); }
+/* Our own ones are ops; of all others the decomposition is what they mean. */
+bool imp_composite(struct imp *p, const struct hlo_op *op) {
+    const char *name = hlo_get_text(op, "name");
+    imp_handler *own = name ? imp_call_of(name) : NULL;
+    return own ? own(p, op) : call(p, op, hlo_get_text(op, "decomposition"));
+}
 
 /* ---- loops and branches ----------------------------------------------------------------------------------------- */
 

@@ -5,10 +5,13 @@
  *   shape_assertion               a claim about sizes, made by a program that was checked when it was exported
  *   cu_threefry2x32*              Threefry2x32 of a key and a counter, elementwise
  *   lapack_*_ffi                  JAX's names of LAPACK drivers on CPUs (import_lapack.c)
+ *   lapack_*_ffi                  JAX's names of LAPACK drivers on CPUs: potrf, gesdd, syevd and heevd
+ *   tessera.*                     what our own exporter wrote (import_call.c)
  *   mhlo.NAME                     client ops as older exporters wrote them: topk, and the elementwise ones
  * Source: JAX's exporter for names and operands; Salmon et al., SC'11, for Threefry. */
 #include <string.h>
 
+#include "formats/stablehlo/calls.h"
 #include "formats/stablehlo/import_body.h"
 #include "formats/stablehlo/import_check.h"
 #include "formats/stablehlo/import_chlo.h"
@@ -109,6 +112,8 @@ bool imp_custom_call(struct imp *p, const struct hlo_op *op) {
     for (size_t i = 0; i < sizeof targets / sizeof *targets; i++)
         if (!strcmp(name, targets[i].name)) return targets[i].build(p, op);
     if (!strncmp(name, "lapack_", 7)) return imp_lapack(p, op, name + 7);
+    imp_handler *own = imp_call_of(name);
+    if (own) return own(p, op);
     if (!strncmp(name, "mhlo.", 5)) return mhlo_elem(p, op, name + 5);
     return imp_fail(p, op, "the target @%s is not known here; decompose it into stablehlo before exporting", name);
 }

@@ -251,8 +251,8 @@ void hlo_named_sort(struct hlo_named *v, int n); /* by name */
  * many bytes as tsr_dtype_bytes gives. False: an error was recorded (no memory). */
 bool hlo_elements_read(tsr_ctx *c, const struct hlo_attr *a, void *dst, size_t bytes);
 /* The bytes of a dense constant as MLIR keeps them (HLO_STORE_BYTES, never packed, a splat: one element), however
- * stored; complex elements are two parts. dst holds them all. False: no memory. */
-bool hlo_elements_bytes(tsr_ctx *c, const struct hlo_attr *a, void *dst);
+ * stored. dst holds them all. */
+void hlo_elements_bytes(const struct hlo_attr *a, void *dst);
 /* The same as int64 (integer and bool elements only), n checked by the caller with hlo_type_count. */
 bool hlo_elements_ints(tsr_ctx *c, const struct hlo_attr *a, int64_t *dst);
 

@@ -17,7 +17,7 @@ struct hlo_module *hlo_read_section(tsr_ctx *c, const char *file, const char *te
 bool hlo_split(const char *text, size_t n, size_t *at, const char **section, size_t *length, uint32_t *line);
 
 /* Canonical text of a module: pretty forms, values numbered in order (%0, %1, %arg0), constants as MLIR prints them
- * (hex for more than 64 elements), two spaces an indent. hlo_print_generic: every op in the generic form. */
+ * (hex for more than 100 elements), two spaces an indent. hlo_print_generic: every op in the generic form. */
 void hlo_print(struct str *out, const struct hlo_module *m);
 void hlo_print_generic(struct str *out, const struct hlo_module *m);
 
