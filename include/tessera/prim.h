@@ -143,18 +143,58 @@ typedef int tsr_host_callback(void *user, int nin, const void *const *in, int no
 tsr_node *tsr_prim_host_call(tsr_ctx *c, const char *name, tsr_host_callback *fn, void *user, int n,
     tsr_node *const *x, int nout, const tsr_type *const *out);
 
-/* Collectives over the participants of the context (one, unless a mesh is set): StableHLO's replica groups form. */
+/* ---- communication ----
+ * Participants form a grid of replicas x partitions (mesh.h; a context without a mesh is a grid of one). A collective
+ * is met by every member of a group: each asks for the same, at the same place in the order of its program. Values are
+ * combined in the order of the group, so all members get the same bits. Within a fn, nodes that communicate run in the
+ * order in which they were built; they are never merged, and one that leads to no result is not there: every
+ * participant's fn must agree on that. */
+/* What ids name, and who meets (StableHLO's process groups): replicas, for each partition apart; partitions, for each
+ * replica apart; replicas, with all their partitions; or participants, replica * partitions + partition. */
+typedef enum tsr_group_mode {
+    TSR_CROSS_REPLICA, TSR_CROSS_PARTITION, TSR_CROSS_REPLICA_AND_PARTITION, TSR_FLATTENED_IDS
+} tsr_group_mode;
+typedef struct tsr_groups {
+    tsr_group_mode mode;
+    int64_t channel;   /* participants of one channel meet; 0 where one program order says enough */
+    int n, size;       /* n groups of size ids; n 0: one group of everybody that the mode knows */
+    const int64_t *id; /* (n, size); -1: the group is shorter */
+    /* Participants in a group, which decides shapes: 0 where it follows from the ids (n > 0, no -1, and not
+     * TSR_CROSS_REPLICA_AND_PARTITION). Checked when the fn runs. */
+    int members;
+} tsr_groups;
+/* g NULL: all replicas, one group. u32 scalars: */
 tsr_node *tsr_prim_partition_id(tsr_ctx *c);
 tsr_node *tsr_prim_replica_id(tsr_ctx *c);
-tsr_node *tsr_prim_all_reduce(tsr_ctx *c, tsr_node *x, tsr_reduce op, int ngroups, int group_size,
-    const int64_t *groups);
-tsr_node *tsr_prim_all_gather(tsr_ctx *c, tsr_node *x, int axis, int ngroups, int group_size, const int64_t *groups);
-tsr_node *tsr_prim_reduce_scatter(tsr_ctx *c, tsr_node *x, tsr_reduce op, int axis, int ngroups, int group_size,
-    const int64_t *groups);
-tsr_node *tsr_prim_all_to_all(tsr_ctx *c, tsr_node *x, int split_axis, int concat_axis, int ngroups, int group_size,
-    const int64_t *groups);
-tsr_node *tsr_prim_collective_permute(tsr_ctx *c, tsr_node *x, int npairs, const int64_t *pairs);
-tsr_node *tsr_prim_collective_broadcast(tsr_ctx *c, tsr_node *x, int ngroups, int group_size, const int64_t *groups);
+tsr_node *tsr_prim_all_reduce(tsr_ctx *c, tsr_node *x, tsr_reduce op, const tsr_groups *g);
+tsr_node *tsr_prim_all_gather(tsr_ctx *c, tsr_node *x, int axis, const tsr_groups *g); /* needs the members */
+tsr_node *tsr_prim_reduce_scatter(tsr_ctx *c, tsr_node *x, tsr_reduce op, int axis, const tsr_groups *g); /* too */
+tsr_node *tsr_prim_all_to_all(tsr_ctx *c, tsr_node *x, int split_axis, int concat_axis, const tsr_groups *g); /* too */
+/* From the group's first member, or from member `root` (an integer scalar; NULL: the first). Zeros outside every
+ * group. collective_reduce: the reduction at the root, zeros elsewhere. */
+tsr_node *tsr_prim_collective_broadcast(tsr_ctx *c, tsr_node *x, tsr_node *root, const tsr_groups *g);
+tsr_node *tsr_prim_collective_reduce(tsr_ctx *c, tsr_node *x, tsr_node *root, tsr_reduce op, const tsr_groups *g);
+/* pairs: (npairs, 2) source, target. Zeros where no pair sends. */
+tsr_node *tsr_prim_collective_permute(tsr_ctx *c, tsr_node *x, tsr_group_mode mode, int npairs, const int64_t *pairs);
+
+/* Effects. Each takes a token and gives one (a bool scalar whose value means nothing): what must happen before takes
+ * part in what happens after, and an effect takes place when its token leads to a result. send never waits; recv waits
+ * for the oldest value of the channel that is meant for it. Without pairs whoever receives from the channel gets it;
+ * with pairs, who is no source sends nothing and who is no target receives zeros. infeed takes the host's next values,
+ * outfeed hands some to it (mesh.h). No gradients, no batching. */
+typedef struct tsr_channel {
+    int64_t id;
+    tsr_group_mode mode; /* of the ids in pairs */
+    int npairs;
+    const int64_t *pairs; /* (npairs, 2) source, target */
+} tsr_channel;
+tsr_node *tsr_prim_token(tsr_ctx *c);                                     /* create_token: the beginning */
+tsr_node *tsr_prim_after_all(tsr_ctx *c, int n, tsr_node *const *token);  /* after all of them */
+tsr_node *tsr_prim_send(tsr_ctx *c, int n, tsr_node *const *x, tsr_node *token, const tsr_channel *to); /* a token */
+/* tuple (values of these types..., token) */
+tsr_node *tsr_prim_recv(tsr_ctx *c, tsr_node *token, const tsr_channel *from, int n, const tsr_type *const *t);
+tsr_node *tsr_prim_infeed(tsr_ctx *c, tsr_node *token, int n, const tsr_type *const *t);
+tsr_node *tsr_prim_outfeed(tsr_ctx *c, int n, tsr_node *const *x, tsr_node *token); /* a token */
 
 #ifdef __cplusplus
 }

@@ -26,6 +26,9 @@ tsr_status tsr_run(tsr_ctx *c, tsr_fn *f, int n, tsr_node *const *arg, tsr_node 
 /* The same on the reference interpreter: one op at a time, obvious loops, float sums in f64: slow and trusted. */
 tsr_status tsr_interpret(tsr_ctx *c, tsr_fn *f, int n, tsr_node *const *arg, tsr_node **out);
 
+/* What computes: plans on the device, or the reference interpreter. */
+typedef enum tsr_tier { TSR_TIER_PLAN, TSR_TIER_REFERENCE } tsr_tier;
+
 /* Values. tsr_read evaluates if need be and copies all elements, row-major, as stored; bytes must be the exact size. */
 tsr_status tsr_read(tsr_ctx *c, tsr_node *n, void *dst, size_t bytes);
 /* One element of a one-element tensor (complex: the real part); NaN with an error recorded on failure. */

@@ -15,6 +15,7 @@
 #include "tessera/data.h"
 #include "tessera/dtype.h"
 #include "tessera/graph.h"
+#include "tessera/mesh.h"
 #include "tessera/models.h"
 #include "tessera/nn.h"
 #include "tessera/ops.h"

@@ -11,7 +11,7 @@
 struct pool;
 
 /* One slot a room; order is the order of dependence. */
-enum ctx_slot { SLOT_TILE, SLOT_DEVICE, SLOT_GRAPH, SLOT_COMPOSITE, SLOT_COMPILE, SLOT_RUN, SLOT_COUNT };
+enum ctx_slot { SLOT_TILE, SLOT_DEVICE, SLOT_GRAPH, SLOT_COMPOSITE, SLOT_COMM, SLOT_COMPILE, SLOT_RUN, SLOT_COUNT };
 
 typedef void ctx_slot_free(tsr_ctx *c, void *state);
 

@@ -323,7 +323,7 @@ static bool place(struct maker *m, const tsr_node *n) {
 static bool prepare(struct maker *m) {
     struct lower *L = m->L;
     size_t n = (size_t)L->n + 1, edges = 1;
-    for (int i = 0; i < L->n; i++) edges += (size_t)lower_node(L, i)->nsrc;
+    for (int i = 0; i < L->n; i++) edges += (size_t)lower_node(L, i)->nsrc + 1;
     m->first = arena_array(&L->mem, n, sizeof *m->first), m->cost = arena_array(&L->mem, n, sizeof *m->cost);
     m->before = arena_array(&L->mem, n, sizeof *m->before);
     m->next = arena_array(&L->mem, edges, sizeof *m->next), m->user = arena_array(&L->mem, edges, sizeof *m->user);
@@ -338,8 +338,10 @@ static bool prepare(struct maker *m) {
     for (int i = 0; i < L->n; i++) {
         const tsr_node *u = lower_node(L, i);
         m->cost[i] = cost_of(m, u);
-        for (int j = 0; j < u->nsrc; j++, e++) m->user[e] = i, m->next[e] = m->first[u->src[j]->pos],
-            m->first[u->src[j]->pos] = e;
+        for (int j = L->at[i].after < 0; j <= u->nsrc; j++, e++) {
+            int s = j ? u->src[j - 1]->pos : L->at[i].after; /* what communicates uses the communication before it */
+            m->user[e] = i, m->next[e] = m->first[s], m->first[s] = e;
+        }
     }
     return true;
 }

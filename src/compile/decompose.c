@@ -1,27 +1,12 @@
 /* decompose.c: ops that are said by other ops before anything is lowered.
  *
- * Calls are inlined by the rewriter itself. A collective over one participant is its operand. A convolution whose image
- * is dilated becomes one over an image padded between its elements, so that lowering knows one kind of convolution.
- * A long reduction becomes two (decompose_reduce.c). */
+ * Calls are inlined by the rewriter itself. A convolution whose image is dilated becomes one over an image padded between
+ * its elements, so that lowering knows one kind of convolution. A long reduction becomes two (decompose_reduce.c). */
 #include "compile/lower.h"
 
 static tsr_node *identity(tsr_ctx *c, const tsr_node *n, tsr_node *const *src) {
     (void)c, (void)n;
     return src[0];
-}
-
-/* Group ids and replica ids of a context without a mesh. */
-static tsr_node *participant(tsr_ctx *c, const tsr_node *n, tsr_node *const *src) {
-    (void)src;
-    return tsr_scalar_int(c, n->type->dtype, 0);
-}
-
-static tsr_node *permute(tsr_ctx *c, const tsr_node *n, tsr_node *const *src) {
-    int count;
-    const int64_t *pair = node_ints(n, ATTR_PAIRS, &count);
-    for (int i = 0; i + 1 < count; i += 2)
-        if (pair[i] == 0 && pair[i + 1] == 0) return src[0];
-    return tsr_full(c, n->type, 0);
 }
 
 static tsr_node *conv(tsr_ctx *c, const tsr_node *n, tsr_node *const *src) {
@@ -47,11 +32,7 @@ static tsr_node *conv(tsr_ctx *c, const tsr_node *n, tsr_node *const *src) {
 }
 
 static rewrite_rule *const rules[TSR_OP_COUNT] = {
-    [TSR_OP_STOP_GRADIENT] = identity, [TSR_OP_ALL_REDUCE] = identity, [TSR_OP_ALL_GATHER] = identity,
-        [TSR_OP_REDUCE_SCATTER] = identity,
-    [TSR_OP_ALL_TO_ALL] = identity, [TSR_OP_COLLECTIVE_BROADCAST] = identity, [TSR_OP_COLLECTIVE_PERMUTE] = permute,
-    [TSR_OP_PARTITION_ID] = participant, [TSR_OP_REPLICA_ID] = participant, [TSR_OP_CONV] = conv,
-    [TSR_OP_REDUCE] = decompose_reduce,
+    [TSR_OP_STOP_GRADIENT] = identity, [TSR_OP_CONV] = conv, [TSR_OP_REDUCE] = decompose_reduce,
 };
 
 static tsr_node *decompose(tsr_ctx *c, const tsr_node *n, tsr_node *const *src) { return rules[n->op] ? rules[n->op](c,

@@ -71,7 +71,8 @@ const char *lower_label(struct lower *L, const struct cluster *cl) {
 /* ---- order ---- */
 
 /* Clusters in topological order: one is ready when every cluster that makes one of its inputs is placed. A cluster's
- * inputs are found by walking from its nodes to the first nodes with memory. */
+ * inputs are found by walking from its nodes to the first nodes with memory. What communicates also waits for the
+ * communication before it. */
 struct order {
     struct lower *L;
     bool *placed;
@@ -86,8 +87,9 @@ static bool ready(struct order *o, int cluster, int *stack) {
     for (size_t i = 0; i < cl->node.n; i++) stack[top++] = cl->node.v[i], o->mark[cl->node.v[i]] = o->turn;
     while (top) {
         const tsr_node *n = lower_node(L, stack[--top]);
-        for (int j = 0; j < n->nsrc; j++) {
-            int s = n->src[j]->pos, by = L->at[s].cluster;
+        int after = L->at[n->pos].after;
+        for (int j = after < 0; j <= n->nsrc; j++) {
+            int s = j ? n->src[j - 1]->pos : after, by = L->at[s].cluster;
             if (o->mark[s] == o->turn) continue;
             o->mark[s] = o->turn;
             if (by >= 0 && by != cluster) {
@@ -128,14 +130,16 @@ static bool place_all(struct lower *L) {
 /* ---- the whole ---- */
 
 static bool prepare(struct lower *L) {
+    int spoke = -1;
     L->n = (int)L->f->node.n;
     L->at = arena_array(&L->mem, (size_t)L->n + 1, sizeof *L->at);
     for (int i = 0; L->at && i < L->n; i++) {
         const tsr_node *n = L->f->node.v[i];
         int results = type_results(n->type);
-        L->at[i] = (struct low_node){.node = n, .cluster = -1, .slot = arena_array(&L->mem, (size_t)results + 1,
+        L->at[i] = (struct low_node){.node = n, .cluster = -1, .after = -1, .slot = arena_array(&L->mem, (size_t)results + 1,
             sizeof(int))};
         if (!L->at[i].slot) return false;
+        if (node_communicates((enum tsr_op)n->op, n->nfn, n->fn)) L->at[i].after = spoke, spoke = i;
         for (int j = 0; j < results; j++) L->at[i].slot[j] = -1;
         for (int j = 0; j < n->nsrc; j++) L->at[n->src[j]->pos].uses++;
     }

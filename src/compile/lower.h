@@ -41,6 +41,7 @@ struct low_node {
     const tsr_node *node;
     int *slot;    /* (results) -1: no memory yet */
     int uses;     /* of its value by other nodes and by results */
+    int after;    /* a node that communicates: the one that must run before it; else -1 */
     int cluster;  /* that computes it; -1: none (a leaf, or computed wherever it is used) */
     bool stored;  /* it gets memory */
 };

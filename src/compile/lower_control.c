@@ -1,5 +1,5 @@
 /* lower_control.c: steps that are no kernels of ours: calls, branches, loops (their bodies are plans), user kernels,
- * host calls; and values that are another name for bytes that are there already. */
+ * host calls, communication; and values that are another name for bytes that are there already. */
 #include "compile/lower.h"
 
 /* A step over the node's sources in order, with room for its results at `out`. */
@@ -76,6 +76,20 @@ static bool host_call(struct lower *L, const tsr_node *n) {
     return s != NULL;
 }
 
+static const int64_t *copy_ids(struct lower *L, int n, const int64_t *id) {
+    int64_t *own = arena_array(&L->plan->mem, (size_t)n + 1, sizeof *own);
+    for (int i = 0; own && i < n; i++) own[i] = id[i];
+    return own;
+}
+
+static bool communicate(struct lower *L, const tsr_node *n) {
+    struct comm_op o = comm_op_of(n);
+    o.id = copy_ids(L, o.ids, o.id), o.pair = copy_ids(L, 2 * o.npairs, o.pair);
+    struct plan_step *s = o.id && o.pair ? add(L, STEP_COMM, n, op_name(o.op), n->nsrc) : NULL;
+    if (s) s->comm = o;
+    return s != NULL;
+}
+
 /* The user's program: its buffers in order are the operands and the results, its scalars the extents passed. */
 static bool user_kernel(struct lower *L, const tsr_node *n) {
     tsr_tile *p = node_attr(n, ATTR_TILE)->tile;
@@ -110,6 +124,11 @@ static step_rule *const rules[TSR_OP_COUNT] = {
     [TSR_OP_CALL] = call, [TSR_OP_COND] = cond, [TSR_OP_WHILE] = while_loop, [TSR_OP_SCAN] = scan,
         [TSR_OP_HOST_CALL] = host_call,
     [TSR_OP_KERNEL] = user_kernel,
+    [TSR_OP_PARTITION_ID] = communicate, [TSR_OP_REPLICA_ID] = communicate, [TSR_OP_ALL_REDUCE] = communicate,
+    [TSR_OP_ALL_GATHER] = communicate, [TSR_OP_REDUCE_SCATTER] = communicate, [TSR_OP_ALL_TO_ALL] = communicate,
+    [TSR_OP_COLLECTIVE_PERMUTE] = communicate, [TSR_OP_COLLECTIVE_BROADCAST] = communicate,
+    [TSR_OP_COLLECTIVE_REDUCE] = communicate, [TSR_OP_SEND] = communicate, [TSR_OP_RECV] = communicate,
+    [TSR_OP_INFEED] = communicate, [TSR_OP_OUTFEED] = communicate,
 };
 
 bool lower_step(struct lower *L, int cluster) {

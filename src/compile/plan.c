@@ -117,7 +117,7 @@ static void print_slot_name(struct str *s, const tsr_plan *p, int slot) {
 
 static void print_step(struct str *s, const tsr_plan *p, const struct plan_step *st, int i) {
     static const char *const kind[] = {[STEP_KERNEL] = "kernel", [STEP_LIB] = "library", [STEP_COPY] = "copy",
-        [STEP_HOST] = "host",
+        [STEP_HOST] = "host", [STEP_COMM] = "comm",
                                        [STEP_CALL] = "call", [STEP_COND] = "cond", [STEP_WHILE] = "while",
                                        [STEP_SCAN] = "scan"};
     str_printf(s, "%4d  %-7s %-32s", i, kind[st->kind], st->label);

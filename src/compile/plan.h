@@ -12,8 +12,7 @@
 #ifndef COMPILE_PLAN_H
 #define COMPILE_PLAN_H
 
-#include "graph/node.h"
-#include "graph/op.h"
+#include "graph/comm.h"
 
 enum slot_kind {
     SLOT_PARAM,  /* parameter `index` of the fn (explicit, captures, variables) */
@@ -49,6 +48,7 @@ enum step_kind {
     STEP_LIB,
     STEP_COPY,   /* arg[0] = arg[1], same bytes */
     STEP_HOST,   /* host callback */
+    STEP_COMM,   /* speaks to other participants: operands, then results; such steps keep the order of their nodes */
     STEP_CALL,   /* sub[0] on args: its params in order, then its results */
     /* args: index, ncarry explicit params, the results, then the implicit params of each
      * branch in turn; sub = branches */
@@ -79,6 +79,7 @@ struct plan_step {
     int ndims;
     /* HOST */
     struct host_call host;
+    struct comm_op comm;        /* COMM; its arrays lie in the plan's arena */
     /* CALL, COND, WHILE (sub[0] cond, sub[1] body), SCAN */
     int nsub;
     struct tsr_plan **sub;      /* counted */

@@ -271,7 +271,10 @@ static bool collect(tsr_ctx *c, tsr_fn *f) {
         }
     }
     if (f->node.n) qsort(f->node.v, f->node.n, sizeof *f->node.v, by_id);
-    for (size_t i = 0; i < f->node.n; i++) f->node.v[i]->pos = (int32_t)i;
+    for (size_t i = 0; i < f->node.n; i++) {
+        f->node.v[i]->pos = (int32_t)i;
+        f->communicates = f->communicates || node_communicates(f->node.v[i]->op, f->node.v[i]->nfn, f->node.v[i]->fn);
+    }
     return true;
 }
 

@@ -259,7 +259,7 @@ static tsr_status run_nodes(struct frame *r) {
         const tsr_node *n = r->f->node.v[i];
         tsr_status s = run_node(r, i);
         if (s) {
-            if (s != TSR_ENOMEM)
+            if (s != TSR_ENOMEM && s != TSR_EINTERRUPTED) /* those are not this node's doing */
                 err_prefix(r->c, "running %s, node %%%d (%s)", r->f->name, (int)n->pos, op_name(n->op));
             return s;
         }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "graph/attr.h"
+#include "graph/comm.h"
 #include "graph/op.h"
 #include "graph/room.h"
 
@@ -137,12 +138,21 @@ static tsr_node *node_alloc(tsr_ctx *c, const struct draft *d, const tsr_type *t
     return n;
 }
 
-static bool op_interns(enum tsr_op op) { return op != TSR_OP_PARAM && op != TSR_OP_VALUE && op != TSR_OP_HOST_CALL; }
+bool node_communicates(enum tsr_op op, int nfn, tsr_fn *const *fn) {
+    bool speaks = op_communicates(op);
+    for (int i = 0; i < nfn; i++) speaks = speaks || fn[i]->communicates;
+    return speaks;
+}
+
+static bool draft_interns(const struct draft *d) {
+    return d->op != TSR_OP_PARAM && d->op != TSR_OP_VALUE && d->op != TSR_OP_HOST_CALL &&
+           !node_communicates(d->op, d->nfn, d->fn);
+}
 
 /* The node for a draft whose sources all belong to the open fn and whose type is known. */
 static tsr_node *intern_or_make(tsr_ctx *c, const struct draft *d, const tsr_type *t) {
     struct graph_room *g = graph_room(c);
-    bool interns = op_interns(d->op);
+    bool interns = draft_interns(d);
     uint64_t h = 0;
     if (interns) {
         uint8_t small[1024] __attribute__((aligned(16)));

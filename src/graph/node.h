@@ -8,7 +8,7 @@
  *   - owner is the fn that was open when the node was made (NULL: eager). A source always has the same owner as its
  *     user: node_make turns a foreign source into a captured parameter (literals, iotas and the like are copied in
  *     instead). Nodes are interned per owner, so evaluating an eager node never changes a fn.
- *   - PARAM and VALUE nodes are never interned. */
+ *   - PARAM and VALUE nodes are never interned, nor host calls and what communicates. */
 #ifndef GRAPH_NODE_H
 #define GRAPH_NODE_H
 
@@ -115,6 +115,8 @@ struct draft {
 tsr_node *node_make(tsr_ctx *c, const struct draft *d);
 /* The same op and attributes over other sources (want = n's own type). */
 tsr_node *node_rebuild(tsr_ctx *c, const tsr_node *n, tsr_node *const *src);
+/* Does a node of this op with these bodies speak to other participants? Such nodes keep their order (comm.h). */
+bool node_communicates(enum tsr_op op, int nfn, tsr_fn *const *fn);
 void node_ref(tsr_node *n);
 void node_unref(tsr_ctx *c, tsr_node *n); /* never recursive: deep graphs are freed by a loop */
 /* Give an eager node its value and drop its sources; buf is (1) or (items), references are taken over. */
@@ -140,6 +142,7 @@ struct tsr_fn {
     tsr_ctx *c;
     char *name;
     bool open;
+    bool communicates;           /* a node of it, or of a body inside, speaks to other participants (set at end) */
     tsr_fn *outer;               /* while open: the enclosing open fn */
     uint64_t hash;               /* structural: equal for equal graphs whatever the ids and names (set at end) */
     VEC(struct fn_param) param;  /* explicit first, then captures and variables in order of first use */

@@ -6,18 +6,20 @@
  * TSR_CHECK=2: before a plan runs, the reference interpreter computes every node of the plan's fn on the same
  * operands; after each step, every slot it wrote whose node is known is compared. The tolerance is that of one op
  * chain in the slot's dtype, relative to the greatest value of the tensor: it finds wrong answers, not rounding.
- * Sub-plans (loop bodies) are compared by their results. */
+ * Sub-plans (loop bodies) are compared by their results. A fn that communicates is not compared: its reference would
+ * speak to the other participants too. */
 #include <math.h>
 #include <string.h>
 
 #include "graph/interp.h"
 #include "run/runner.h"
 
-static struct ref_tensor slot_tensor(tsr_plan *p, const struct plan_binding *b, int slot) {
+static struct ref_tensor slot_tensor(struct runner *r, tsr_plan *p, const struct plan_binding *b, int slot) {
     const tsr_type *t = p->slot.v[slot].type;
-    struct ref_tensor r = {.dtype = t->dtype, .rank = t->rank, .count = b->slot[slot].count, .p = exec_slot(p, slot)};
-    if (t->rank) memcpy(r.dim, b->slot[slot].dim, (size_t)t->rank * sizeof *r.dim);
-    return r;
+    struct ref_tensor x = {.dtype = t->dtype, .rank = t->rank, .count = b->slot[slot].count,
+        .p = exec_slots(r, p)[slot]};
+    if (t->rank) memcpy(x.dim, b->slot[slot].dim, (size_t)t->rank * sizeof *x.dim);
+    return x;
 }
 
 static bool has_nan(const struct ref_tensor *t, int64_t *at) {
@@ -37,7 +39,7 @@ tsr_status check_nan(struct runner *r, tsr_plan *p, const struct plan_binding *b
     for (int j = 0; j < s->narg && r->d->host_memory; j++) {
         int64_t at;
         if (s->arg[j].kind != PLAN_ARG_SLOT || !s->arg[j].writes) continue;
-        struct ref_tensor t = slot_tensor(p, b, s->arg[j].slot);
+        struct ref_tensor t = slot_tensor(r, p, b, s->arg[j].slot);
         if (!has_nan(&t, &at)) continue;
         int pos = p->slot.v[s->arg[j].slot].node;
         return err_set(r->c, TSR_ECHECK,
@@ -142,7 +144,7 @@ tsr_status watch_step(struct watch *w, int step) {
         if (s->arg[j].kind != PLAN_ARG_SLOT || !s->arg[j].writes) continue;
         int pos = w->p->slot.v[s->arg[j].slot].node;
         if (pos < 0 || !w->value[pos].p) continue;
-        struct ref_tensor got = slot_tensor(w->p, w->b, s->arg[j].slot);
+        struct ref_tensor got = slot_tensor(w->r, w->p, w->b, s->arg[j].slot);
         st = compare(w, step, &got, &w->value[pos], w->p->fn->node.v[pos]);
     }
     return st;

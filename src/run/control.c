@@ -16,13 +16,14 @@ struct control {
     struct plan_binding *b;
     const struct plan_step *s;
     int step;
+    void *const *at; /* the plan's slots */
     struct arena mem;
     void **buffer;   /* device memory to give back */
     size_t *bytes;
     int nbuffer;
 };
 
-static void *arg_at(const struct control *k, int i) { return exec_slot(k->p, k->s->arg[i].slot); }
+static void *arg_at(const struct control *k, int i) { return k->at[k->s->arg[i].slot]; }
 static size_t arg_bytes(const struct control *k, int i) { return k->b->slot[k->s->arg[i].slot].bytes; }
 
 static void **addresses(struct control *k, size_t n) { return arena_array(&k->mem, n + 1, sizeof(void *)); }
@@ -187,7 +188,7 @@ static tsr_status run_scan(struct control *k) {
 }
 
 tsr_status exec_control(struct runner *r, tsr_plan *p, struct plan_binding *b, int step) {
-    struct control k = {.r = r, .p = p, .b = b, .s = &p->step.v[step], .step = step};
+    struct control k = {.r = r, .p = p, .b = b, .s = &p->step.v[step], .step = step, .at = exec_slots(r, p)};
     arena_init(&k.mem, r->c);
     size_t most = (size_t)k.s->narg + 2; /* a memory for each carried value and odd slice, and a flag */
     k.buffer = arena_array(&k.mem, most, sizeof *k.buffer);

@@ -2,7 +2,8 @@
  *
  * Each plan keeps, beside the immutable plan, what a run needs: its kernels' handles, the latest
  * bindings, the addresses of its slots and its arena (kept between runs, grown when a binding needs
- * more). A plan runs once at a time in a context. */
+ * more). A plan runs once at a time for one participant of a context; each participant of a mesh that runs it has an
+ * exec of its own, so that one may wait in the middle of a plan while another runs it. */
 #include <string.h>
 
 #include "run/runner.h"
@@ -12,6 +13,8 @@ enum { BINDINGS = 64 }; /* bindings remembered for each plan; the oldest goes fi
 struct plan_exec {
     struct runner *r;
     tsr_plan *p;
+    int rank;               /* of the participant whose runs these are */
+    struct plan_exec *other; /* of another participant */
     void **kernel;     /* (step.n) */
     void **at;         /* (slot.n) */
     uint8_t *arena;
@@ -29,7 +32,7 @@ static void binding_free(struct runner *r, struct plan_binding *b) {
     mem_del(r->c, b);
 }
 
-static void exec_free(struct plan_exec *e) {
+static void exec_free_one(struct plan_exec *e) {
     tsr_ctx *c = e->r->c;
     for (int i = 0; i < e->nbinding; i++) binding_free(e->r, e->binding[i]);
     if (e->arena) e->r->d->ops->free(e->r->d, e->arena, e->arena_bytes);
@@ -37,6 +40,14 @@ static void exec_free(struct plan_exec *e) {
     mem_array_free(c, e->at, e->p->slot.n + 1, sizeof *e->at);
     vec_release(c, &e->arg), vec_release(c, &e->tensor), vec_release(c, &e->ints);
     mem_del(c, e);
+}
+
+static void exec_free(struct plan_exec *e) {
+    while (e) {
+        struct plan_exec *other = e->other;
+        exec_free_one(e);
+        e = other;
+    }
 }
 
 /* What does not change from run to run: addresses of literals, handles of kernels. */
@@ -56,17 +67,21 @@ static tsr_status prepare(struct plan_exec *e) {
 }
 
 static struct plan_exec *exec_of(struct runner *r, tsr_plan *p) {
-    if (p->exec) return p->exec;
+    int rank = comm_rank(comm_of(r->c));
+    for (struct plan_exec *have = p->exec; have; have = have->other)
+        if (have->rank == rank) return have;
     struct plan_exec *e = mem_new(r->c, struct plan_exec);
     if (!e) return NULL;
     e->r = r;
     e->p = p;
+    e->rank = rank;
     e->kernel = mem_array(r->c, p->step.n + 1, sizeof *e->kernel);
     e->at = mem_array(r->c, p->slot.n + 1, sizeof *e->at);
     if (!e->kernel || !e->at || prepare(e)) {
-        exec_free(e);
+        exec_free_one(e);
         return NULL;
     }
+    e->other = p->exec;
     p->exec = e;
     p->exec_free = exec_free;
     return e;
@@ -95,7 +110,7 @@ struct plan_binding *exec_bind(struct runner *r, tsr_plan *p, int n, const tsr_b
     return e->binding[at] = fresh;
 }
 
-void *exec_slot(tsr_plan *p, int slot) { return p->exec->at[slot]; }
+void *const *exec_slots(struct runner *r, tsr_plan *p) { return exec_of(r, p)->at; }
 
 bool exec_result_is_fresh(const tsr_plan *p, int i) {
     const struct plan_slot *root = &p->slot.v[plan_root(p, p->result.v[i])];
@@ -186,6 +201,39 @@ static tsr_status run_host(struct plan_exec *e, const struct plan_binding *b, in
     return st;
 }
 
+/* One operand or result in host memory: where it lies, or a copy. */
+static tsr_status comm_tensor(struct plan_exec *e, const struct plan_binding *b, const struct plan_arg *a,
+    struct arena *mem, struct ref_tensor *t) {
+    const struct device *d = e->r->d;
+    const struct slot_binding *s = &b->slot[a->slot];
+    const tsr_type *type = e->p->slot.v[a->slot].type;
+    *t = (struct ref_tensor){.dtype = type->dtype, .rank = type->rank, .count = s->count, .p = e->at[a->slot]};
+    if (t->rank) memcpy(t->dim, s->dim, (size_t)t->rank * sizeof *t->dim);
+    if (d->host_memory) return TSR_OK;
+    if (!(t->p = arena_alloc(mem, s->bytes + 1))) return TSR_ENOMEM;
+    return a->writes ? TSR_OK : d->ops->copy_out(e->r->d, t->p, e->at[a->slot], s->bytes);
+}
+
+static tsr_status run_comm(struct plan_exec *e, const struct plan_binding *b, int i) {
+    const struct plan_step *s = &e->p->step.v[i];
+    struct runner *r = e->r;
+    struct arena mem;
+    arena_init(&mem, r->c);
+    struct ref_tensor *t = arena_array(&mem, (size_t)s->narg + 1, sizeof *t);
+    struct comm_side side = {.in = t};
+    tsr_status st = t ? TSR_OK : TSR_ENOMEM;
+    for (int j = 0; j < s->narg && !st; j++) {
+        st = comm_tensor(e, b, &s->arg[j], &mem, &t[j]);
+        *(s->arg[j].writes ? &side.nout : &side.nin) += 1;
+    }
+    side.out = t + side.nin; /* operands come first */
+    if (!st && !(st = r->d->ops->sync(r->d))) st = comm_run(r->c, &s->comm, &side);
+    for (int j = side.nin; j < s->narg && !st && !r->d->host_memory; j++)
+        st = r->d->ops->copy_in(r->d, e->at[s->arg[j].slot], t[j].p, b->slot[s->arg[j].slot].bytes);
+    arena_release(&mem);
+    return st;
+}
+
 static tsr_status run_step(struct plan_exec *e, struct plan_binding *b, int i) {
     const struct plan_step *s = &e->p->step.v[i];
     switch (s->kind) {
@@ -194,6 +242,7 @@ static tsr_status run_step(struct plan_exec *e, struct plan_binding *b, int i) {
     case STEP_COPY: return e->r->d->ops->copy(e->r->d, e->at[s->arg[0].slot], e->at[s->arg[1].slot],
         b->slot[s->arg[0].slot].bytes);
     case STEP_HOST: return run_host(e, b, i);
+    case STEP_COMM: return run_comm(e, b, i);
     case STEP_CALL:
     case STEP_COND:
     case STEP_WHILE:

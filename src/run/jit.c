@@ -109,7 +109,7 @@ static tsr_buf *shared_buf(struct runner *r, const tsr_plan *p, const struct pla
 static tsr_status run_watched(struct runner *r, tsr_plan *p, struct plan_binding *b, void *const *param,
     void *const *result) {
     struct watch *w = NULL;
-    tsr_status s = r->check >= 2 && p->fn && r->d->host_memory ? watch_open(r, p, b, param, &w) : TSR_OK;
+    tsr_status s = r->check >= 2 && p->fn && !p->fn->communicates && r->d->host_memory ? watch_open(r, p, b, param, &w) : TSR_OK;
     if (!s) s = exec_run(r, p, b, param, result, w);
     watch_close(w);
     return s;
@@ -139,16 +139,14 @@ tsr_status run_plan(struct runner *r, tsr_plan *p, int n, const tsr_binding *bin
 
 /* ---- fns on values ---- */
 
-struct run {
-    tsr_ctx *c;
-    tsr_fn *f;
-    tsr_node **arg;          /* (param.n) evaluated */
-    tsr_buf **param, **out;  /* (param.n), (result.n) */
-    tsr_binding *b;
-    int nb;
-};
+static bool make_plan(struct run *k) {
+    struct runner *r = runner_of(k->c);
+    tsr_plan *p = r ? runner_plan(r, k->f) : NULL;
+    if (p) plan_keep(k->plan = p);
+    return p != NULL;
+}
 
-static tsr_status run_open(struct run *k, int n, tsr_node *const *arg) {
+tsr_status run_open(struct run *k, int n, tsr_node *const *arg) {
     tsr_fn *f = k->f;
     size_t np = f->param.n, nr = f->result.n;
     if (err_any(k->c)) return tsr_error_status(k->c);
@@ -165,11 +163,15 @@ static tsr_status run_open(struct run *k, int n, tsr_node *const *arg) {
     fn_implicit_args(k->c, f, k->arg + n);
     tsr_status s = tsr_eval(k->c, (int)np, k->arg);
     for (size_t i = 0; i < np && !s; i++) k->param[i] = k->arg[i]->buf[0];
-    return s ? s : bind_args(k->c, f, k->arg, k->b, &k->nb);
+    if (!s) s = bind_args(k->c, f, k->arg, k->b, &k->nb);
+    if (!s && k->tier == TSR_TIER_PLAN && !make_plan(k)) s = tsr_error_status(k->c);
+    return s;
 }
 
-static void run_close(struct run *k) {
+void run_close(struct run *k) {
     size_t np = k->f->param.n, nr = k->f->result.n;
+    plan_free(k->plan);
+    mem_array_free(k->c, k->value, k->f->assign.n + 1, sizeof *k->value);
     for (size_t i = 0; k->out && i < nr; i++) tsr_buf_free(k->out[i]);
     mem_array_free(k->c, k->arg, np + 1, sizeof *k->arg);
     mem_array_free(k->c, k->param, np + 1, sizeof *k->param);
@@ -185,38 +187,19 @@ static tsr_node *wrap_result(struct run *k, size_t i) {
     return tsr_wrap(k->c, tsr_type_dims(k->c, t->dtype, t->rank, dim), k->out[i]);
 }
 
-/* All results become nodes before any variable changes: a failure leaves every variable as it was. */
-static tsr_status run_deliver(struct run *k, tsr_node **out) {
+tsr_status run_wrap(struct run *k, tsr_node **out) {
     const tsr_fn *f = k->f;
-    tsr_node **value = mem_array(k->c, f->assign.n + 1, sizeof *value);
-    bool ok = value != NULL;
+    bool ok = (k->value = mem_array(k->c, f->assign.n + 1, sizeof *k->value)) != NULL;
     for (int i = 0; i < f->nresult && ok; i++) ok = !tsr_is_poison(out[i] = wrap_result(k, (size_t)i));
-    for (size_t i = 0; i < f->assign.n && ok; i++) ok = !tsr_is_poison(value[i] = wrap_result(k,
-        (size_t)f->nresult + i));
-    for (size_t i = 0; i < f->assign.n && ok; i++) ok = tsr_var_assign(k->c, f->assign.v[i], value[i]) == TSR_OK;
-    mem_array_free(k->c, value, f->assign.n + 1, sizeof *value);
+    for (size_t i = 0; i < f->assign.n && ok; i++)
+        ok = !tsr_is_poison(k->value[i] = wrap_result(k, (size_t)f->nresult + i));
     return ok ? TSR_OK : tsr_error_status(k->c);
 }
 
-static tsr_status run_fn(tsr_ctx *c, tsr_fn *f, int n, tsr_node *const *arg, tsr_node **out,
-    tsr_status compute(struct run *k)) {
-    struct run k = {.c = c, .f = f};
-    for (int i = 0; i < f->nresult; i++) out[i] = tsr_poison(c);
-    tsr_status s = run_open(&k, n, arg);
-    if (!s) s = compute(&k);
-    if (!s) s = run_deliver(&k, out);
-    run_close(&k);
-    return s;
-}
-
-static tsr_status compute_plan(struct run *k) {
-    struct runner *r = runner_of(k->c);
-    tsr_plan *p = r ? runner_plan(r, k->f) : NULL;
-    return p ? run_plan(r, p, k->nb, k->b, k->param, k->out) : tsr_error_status(k->c);
-}
-
-tsr_status tsr_run(tsr_ctx *c, tsr_fn *f, int n, tsr_node *const *arg, tsr_node **out) {
-    return run_fn(c, f, n, arg, out, compute_plan);
+tsr_status run_assign(struct run *k) {
+    bool ok = true;
+    for (size_t i = 0; i < k->f->assign.n && ok; i++) ok = !tsr_var_assign(k->c, k->f->assign.v[i], k->value[i]);
+    return ok ? TSR_OK : tsr_error_status(k->c);
 }
 
 /* ---- the same on the reference interpreter ---- */
@@ -248,6 +231,27 @@ static tsr_status compute_reference(struct run *k) {
     return s;
 }
 
+/* ---- both ---- */
+
+tsr_status run_compute(struct run *k) {
+    if (!k->plan) return compute_reference(k);
+    return run_plan(runner_of(k->c), k->plan, k->nb, k->b, k->param, k->out);
+}
+
+static tsr_status run_fn(tsr_ctx *c, tsr_fn *f, tsr_tier tier, int n, tsr_node *const *arg, tsr_node **out) {
+    struct run k = {.c = c, .f = f, .tier = tier};
+    for (int i = 0; i < f->nresult; i++) out[i] = tsr_poison(c);
+    tsr_status s = run_open(&k, n, arg);
+    if (!s) s = run_compute(&k);
+    if (!s && !(s = run_wrap(&k, out))) s = run_assign(&k);
+    run_close(&k);
+    return s;
+}
+
+tsr_status tsr_run(tsr_ctx *c, tsr_fn *f, int n, tsr_node *const *arg, tsr_node **out) {
+    return run_fn(c, f, TSR_TIER_PLAN, n, arg, out);
+}
+
 tsr_status tsr_interpret(tsr_ctx *c, tsr_fn *f, int n, tsr_node *const *arg, tsr_node **out) {
-    return run_fn(c, f, n, arg, out, compute_reference);
+    return run_fn(c, f, TSR_TIER_REFERENCE, n, arg, out);
 }

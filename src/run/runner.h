@@ -44,8 +44,8 @@ struct plan_binding *exec_bind(struct runner *r, tsr_plan *p, int n, const tsr_b
  * not fresh (a parameter, a literal, another result): the caller shares it. watch may be NULL. */
 tsr_status exec_run(struct runner *r, tsr_plan *p, struct plan_binding *b, void *const *param, void *const *result,
     struct watch *watch);
-/* Where a slot's value lies, during a run or right after it. */
-void *exec_slot(tsr_plan *p, int slot);
+/* Where the plan's slots lie, during a run of the context's participant or right after it: (slot.n). */
+void *const *exec_slots(struct runner *r, tsr_plan *p);
 bool exec_result_is_fresh(const tsr_plan *p, int i); /* result i needs memory of its own; else it shares some */
 
 /* control.c: steps that run sub-plans. */
@@ -65,5 +65,26 @@ void trace_write(struct runner *r);
 
 /* jit.c: run a plan at top level on buffers under the binding of its symbols; out[i] receive references to buffers. */
 tsr_status run_plan(struct runner *r, tsr_plan *p, int n, const tsr_binding *b, tsr_buf *const *param, tsr_buf **out);
+
+/* A fn run at once on values, in parts. open: arguments evaluated, sizes bound, the plan made. compute: the only part
+ * that computes, and the only one that several participants are in the middle of at a time. wrap: all results become
+ * nodes before (assign) any variable changes: a failure leaves every variable as it was. close: always, whatever
+ * failed. */
+struct run {
+    tsr_ctx *c;
+    tsr_fn *f;
+    tsr_tier tier;
+    tsr_node **arg;         /* (param.n) evaluated */
+    tsr_buf **param, **out; /* (param.n), (result.n) */
+    tsr_binding *b;
+    int nb;
+    tsr_plan *plan;         /* counted; NULL: the reference interpreter */
+    tsr_node **value;       /* (assign.n) what variables become */
+};
+tsr_status run_open(struct run *k, int n, tsr_node *const *arg); /* c, f and tier are set, the rest zero */
+tsr_status run_compute(struct run *k);
+tsr_status run_wrap(struct run *k, tsr_node **out);
+tsr_status run_assign(struct run *k);
+void run_close(struct run *k);
 
 #endif

@@ -9,10 +9,12 @@
 #include "tessera/transform.h"
 
 extern const struct op_def op_CALL, op_WHILE, op_COND, op_SCAN, op_HOST_CALL, op_PARTITION_ID, op_REPLICA_ID,
-    op_ALL_REDUCE, op_ALL_GATHER, op_REDUCE_SCATTER, op_ALL_TO_ALL, op_COLLECTIVE_PERMUTE, op_COLLECTIVE_BROADCAST;
+    op_ALL_REDUCE, op_ALL_GATHER, op_REDUCE_SCATTER, op_ALL_TO_ALL, op_COLLECTIVE_PERMUTE, op_COLLECTIVE_BROADCAST,
+    op_COLLECTIVE_REDUCE;
 static const struct op_def *const records[] = {
     &op_CALL, &op_WHILE, &op_COND, &op_SCAN, &op_HOST_CALL, &op_PARTITION_ID, &op_REPLICA_ID, &op_ALL_REDUCE,
     &op_ALL_GATHER, &op_REDUCE_SCATTER, &op_ALL_TO_ALL, &op_COLLECTIVE_PERMUTE, &op_COLLECTIVE_BROADCAST,
+    &op_COLLECTIVE_REDUCE,
 };
 enum { RECORDS = sizeof records / sizeof *records, MOST = 16 };
 
@@ -255,17 +257,27 @@ TEST(signatures_are_checked) {
     CHECK(tsr_is_poison(tsr_prim_scan(c, NULL, 0, NULL, 0, NULL, one, false)));
     CHECK_ERROR(c, TSR_EINVAL, "NULL");
     test_case("collective participants");
-    CHECK(tsr_is_poison(tsr_prim_all_reduce(c, a, TSR_REDUCE_SUM, 1, 2, (int64_t[]){0, 1})));
-    CHECK_ERROR(c, TSR_EINVAL, "participant 1, but this context has 1");
+    CHECK(tsr_is_poison(tsr_prim_all_reduce(c, a, TSR_REDUCE_SUM, &(tsr_groups){.n = 1, .size = 1,
+        .id = (int64_t[]){-2}})));
+    CHECK_ERROR(c, TSR_EINVAL, "numbered from 0");
     test_case("collective: twice in a group");
-    CHECK(tsr_is_poison(tsr_prim_all_gather(c, a, 0, 1, 2, (int64_t[]){0, 0})));
+    CHECK(tsr_is_poison(tsr_prim_all_gather(c, a, 0, &(tsr_groups){.n = 1, .size = 2, .id = (int64_t[]){0, 0}})));
     CHECK_ERROR(c, TSR_EINVAL, "more than one group");
+    test_case("collective: how many meet");
+    CHECK(tsr_is_poison(tsr_prim_all_gather(c, a, 0, NULL)));
+    CHECK_ERROR(c, TSR_EINVAL, "tsr_groups.members");
     test_case("collective axis");
-    CHECK(tsr_is_poison(tsr_prim_all_gather(c, a, 1, 0, 0, NULL)));
+    CHECK(tsr_is_poison(tsr_prim_all_gather(c, a, 1, &(tsr_groups){.members = 1})));
     CHECK_ERROR(c, TSR_EINVAL, "all_gather");
     test_case("permute: receives twice");
-    CHECK(tsr_is_poison(tsr_prim_collective_permute(c, a, 2, (int64_t[]){0, 0, 0, 0})));
+    CHECK(tsr_is_poison(tsr_prim_collective_permute(c, a, TSR_CROSS_REPLICA, 2, (int64_t[]){0, 0, 0, 0})));
     CHECK_ERROR(c, TSR_EINVAL, "twice");
+    test_case("a root that is no scalar");
+    CHECK(tsr_is_poison(tsr_prim_collective_broadcast(c, a, a, NULL)));
+    CHECK_ERROR(c, TSR_EINVAL, "integer scalar");
+    test_case("a token that is none");
+    CHECK(tsr_is_poison(tsr_prim_outfeed(c, 0, NULL, a)));
+    CHECK_ERROR(c, TSR_EINVAL, "token");
     test_case("host call without a function");
     CHECK(tsr_is_poison(tsr_prim_host_call(c, "f", NULL, NULL, 1, &a, 1, &v3)));
     CHECK_ERROR(c, TSR_EINVAL, "NULL");
