@@ -1,7 +1,8 @@
 /* decompose.c: ops that are said by other ops before anything is lowered.
  *
- * Calls are inlined by the rewriter itself. A convolution whose image is dilated becomes one over an image padded between
- * its elements, so that lowering knows one kind of convolution. A long reduction becomes two (decompose_reduce.c). */
+ * Calls are inlined by the rewriter itself. A convolution whose image is dilated becomes one over an image padded
+ * between its elements, so that lowering knows one kind of convolution. A long reduction becomes two
+ * (decompose_reduce.c). */
 #include "compile/lower.h"
 
 static tsr_node *identity(tsr_ctx *c, const tsr_node *n, tsr_node *const *src) {

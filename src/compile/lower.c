@@ -136,8 +136,8 @@ static bool prepare(struct lower *L) {
     for (int i = 0; L->at && i < L->n; i++) {
         const tsr_node *n = L->f->node.v[i];
         int results = type_results(n->type);
-        L->at[i] = (struct low_node){.node = n, .cluster = -1, .after = -1, .slot = arena_array(&L->mem, (size_t)results + 1,
-            sizeof(int))};
+        L->at[i] = (struct low_node){.node = n, .cluster = -1, .after = -1,
+            .slot = arena_array(&L->mem, (size_t)results + 1, sizeof(int))};
         if (!L->at[i].slot) return false;
         if (node_communicates((enum tsr_op)n->op, n->nfn, n->fn)) L->at[i].after = spoke, spoke = i;
         for (int j = 0; j < results; j++) L->at[i].slot[j] = -1;

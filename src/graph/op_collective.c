@@ -51,8 +51,8 @@ static bool axis_valid(tsr_ctx *c, const struct draft *d, int64_t axis) {
 static const tsr_type *rescaled(tsr_ctx *c, const struct draft *d, const tsr_type *t, int axis, bool grow) {
     int64_t members = draft_int(d, ATTR_MEMBERS);
     if (!members)
-        return err_set(c, TSR_EINVAL, "%s: the groups do not say how many participants meet, and the shape of the result "
-            "depends on it: set tsr_groups.members", op_name(d->op)), NULL;
+        return err_set(c, TSR_EINVAL, "%s: the groups do not say how many participants meet, and the shape of the "
+            "result depends on it: set tsr_groups.members", op_name(d->op)), NULL;
     const tsr_extent *size = tsr_extent_int(c, members), *e = t ? t->extent[axis] : NULL, *zero = tsr_extent_int(c, 0);
     if (!e || !size) return NULL;
     if (grow) return type_with_extent(c, t, axis, tsr_extent_mul(c, e, size));
@@ -298,8 +298,8 @@ static tsr_node *permute_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, con
 static bool root_valid(tsr_ctx *c, const struct draft *d) {
     const char *op = op_name(d->op);
     if (d->nsrc == 1) return true;
-    if (d->nsrc != 2) return err_set(c, TSR_EINVAL, "%s: takes a value and perhaps a root, got %d operands", op, d->nsrc),
-        false;
+    if (d->nsrc != 2)
+        return err_set(c, TSR_EINVAL, "%s: takes a value and perhaps a root, got %d operands", op, d->nsrc), false;
     const tsr_type *t = d->src[1]->type;
     if (t->kind == TSR_TENSOR && t->rank == 0 && dtype_is_int(t->dtype)) return true;
     return err_set(c, TSR_EINVAL, "%s: the root is %s; it must be an integer scalar", op, type_text(c, t)), false;
@@ -342,7 +342,7 @@ static tsr_node *broadcast_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, c
         n->nsrc > 1 ? src[1] : NULL}, 0, NULL);
 }
 
-/* ---- samplers: a context alone; meshes are tests/run/test_mesh.c's ------------------------------------------------ */
+/* ---- samplers: a context alone; meshes have a test of their own --------------------------------------------------- */
 
 static tsr_fn *sample_one(tsr_ctx *c, struct sample *s, enum tsr_op op) {
     static const int64_t zeros[2] = {0, 0};

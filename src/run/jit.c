@@ -109,7 +109,8 @@ static tsr_buf *shared_buf(struct runner *r, const tsr_plan *p, const struct pla
 static tsr_status run_watched(struct runner *r, tsr_plan *p, struct plan_binding *b, void *const *param,
     void *const *result) {
     struct watch *w = NULL;
-    tsr_status s = r->check >= 2 && p->fn && !p->fn->communicates && r->d->host_memory ? watch_open(r, p, b, param, &w) : TSR_OK;
+    bool watched = r->check >= 2 && p->fn && !p->fn->communicates && r->d->host_memory;
+    tsr_status s = watched ? watch_open(r, p, b, param, &w) : TSR_OK;
     if (!s) s = exec_run(r, p, b, param, result, w);
     watch_close(w);
     return s;

@@ -88,8 +88,8 @@ static void say_deadlock(struct mesh_run *r) {
     for (int i = 0; i < r->n; i++)
         if (r->p[i].state == WAITS && shown++ < WAITING_SHOWN) say_waiting(&s, &r->p[i]);
     if (shown > WAITING_SHOWN) str_printf(&s, "; and %d more", shown - WAITING_SHOWN);
-    err_set(r->c, TSR_ECHECK, "deadlock: no participant of the mesh can go on%s: every member of a group must reach the "
-        "same collectives in the same order", s.s ? s.s : "");
+    err_set(r->c, TSR_ECHECK, "deadlock: no participant of the mesh can go on%s: every member of a group must reach "
+        "the same collectives in the same order", s.s ? s.s : "");
     str_release(&s);
 }
 
@@ -185,8 +185,8 @@ static tsr_status receive_message(struct participant *p, const struct comm_op *o
 static tsr_status infeed(struct participant *p, struct comm_side *s) {
     struct message *m = queue_take(&p->run->m->infeed, 0, rank_of(p));
     if (m) return message_deliver_take(p->run->c, "infeed", m, s->nout - 1, s->out);
-    return err_set(p->run->c, TSR_ECHECK, "infeed: the mesh's infeed is empty: give it values with tsr_mesh_infeed before "
-        "the run");
+    return err_set(p->run->c, TSR_ECHECK, "infeed: the mesh's infeed is empty: give it values with tsr_mesh_infeed "
+        "before the run");
 }
 
 static tsr_status outfeed(struct participant *p, struct comm_side *s) {
