@@ -342,7 +342,7 @@ static tsr_node *broadcast_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, c
         n->nsrc > 1 ? src[1] : NULL}, 0, NULL);
 }
 
-/* ---- samplers: a context alone; meshes have a test of their own --------------------------------------------------- */
+/* ---- samplers: a context alone; meshes have a test of their own -------------------------------------------------- */
 
 static tsr_fn *sample_one(tsr_ctx *c, struct sample *s, enum tsr_op op) {
     static const int64_t zeros[2] = {0, 0};

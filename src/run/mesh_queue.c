@@ -60,7 +60,8 @@ tsr_status message_deliver_take(tsr_ctx *c, const char *op, struct message *m, i
         if (same_type(&m->t[i], &out[i])) memcpy(out[i].p, m->t[i].p, ref_bytes(&out[i]));
         else if (!have || !want) s = tsr_error_status(c);
         else
-            s = err_set(c, TSR_EINVAL, "%s: value %d is %s, %s was sent", op, i, type_text(c, want), type_text(c, have));
+            s = err_set(c, TSR_EINVAL, "%s: value %d is %s, %s was sent", op, i, type_text(c, want),
+                type_text(c, have));
     }
     message_free(c, m);
     return s;
