@@ -342,7 +342,8 @@ static tsr_status same_operands(const struct meeting *k) {
         if (a->dtype == b->dtype && a->rank == b->rank && same_ints(a->rank, a->dim, b->dim)) continue;
         return err_set(k->c, TSR_EINVAL, "%s: participant %d brings %s of rank %d with %" PRId64 " elements, "
             "participant %d %s of rank %d with %" PRId64 ": their shapes must agree", op_name(k->op->op),
-            k->g->member[0], tsr_dtype_name(a->dtype), a->rank, a->count, k->g->member[j], tsr_dtype_name(b->dtype), b->rank, b->count);
+            k->g->member[0], tsr_dtype_name(a->dtype), a->rank, a->count, k->g->member[j], tsr_dtype_name(b->dtype),
+            b->rank, b->count);
     }
     return TSR_OK;
 }
