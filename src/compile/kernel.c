@@ -149,7 +149,9 @@ static bool is_derived(const struct kern *k, const struct ix *a) {
     return false;
 }
 
+/* Does guard b say something about where index a reads? A constant place is the same whatever data says. */
 static bool share_var(const struct kern *k, const struct ix *a, const struct ix *b) {
+    if (a->n == 0 && a->tile == TSR_TV_NONE) return b->n == 0 && b->tile == TSR_TV_NONE;
     if (b->n == 0 || is_derived(k, a) || is_derived(k, b)) return true;
     for (int i = 0; i < a->n; i++)
         for (int j = 0; j < b->n; j++)
@@ -165,8 +167,9 @@ struct bounds {
 static tsr_tv both(struct kern *k, tsr_scalar fn, tsr_tv a, tsr_tv b) { return a == TSR_TV_NONE ? b
     : tsr_tile_elem2(k->p, fn, a, b); }
 
-/* 0 <= rest + coef * t < n with a constant coef becomes bounds of t. False: not of that form. */
-static bool rectangular(struct kern *k, const struct guard *g, struct bounds *b) {
+/* 0 <= rest + coef * t < n with a constant coef becomes bounds of t, one of the axes along which the access varies.
+ * False: not of that form. */
+static bool rectangular(struct kern *k, const struct guard *g, unsigned axes, struct bounds *b) {
     int64_t coef = 0;
     int axis = -1;
     if (g->at.tile != TSR_TV_NONE) return false;
@@ -175,7 +178,7 @@ static bool rectangular(struct kern *k, const struct guard *g, struct bounds *b)
         if (axis >= 0 || !tsr_extent_is_int(g->at.t[i].coef, &coef) || coef < 1) return false;
         axis = low_axis(g->at.t[i].var);
     }
-    if (axis < 0) return false;
+    if (axis < 0 || !(axes >> axis & 1)) return false;
     tsr_tv rest = kern_scalar_part(k, &g->at), hi = sub(k, kern_ext(k, g->n), rest), lo = sub(k, kern_int(k, 0), rest);
     if (coef > 1) {
         tsr_tv up = kern_int(k, coef - 1), c = kern_int(k, coef);
@@ -187,11 +190,11 @@ static bool rectangular(struct kern *k, const struct guard *g, struct bounds *b)
     return true;
 }
 
-static struct bounds bounds_of(struct kern *k, const struct ix *at, const struct guard *g) {
+static struct bounds bounds_of(struct kern *k, const struct ix *at, unsigned axes, const struct guard *g) {
     struct bounds b = {.cond = TSR_TV_NONE, .mask = TSR_TV_NONE};
     for (int i = 0; i < TSR_TILE_MAX_RANK; i++) b.lo[i] = b.hi[i] = TSR_TV_NONE;
     for (; g; g = g->outer) {
-        if (!share_var(k, at, &g->at) || rectangular(k, g, &b)) continue;
+        if (!share_var(k, at, &g->at) || rectangular(k, g, axes, &b)) continue;
         tsr_tv *to = ix_axes(k, &g->at) ? &b.mask : &b.cond;
         *to = both(k, TSR_S_AND, *to, kern_holds(k, g));
     }
@@ -247,13 +250,13 @@ static tsr_tv nothing(struct kern *k, tsr_dtype t, unsigned axes, bool scalar) {
 
 tsr_tv kern_load(struct kern *k, int slot, const struct index *x, const struct guard *g, tsr_tv other) {
     struct ix at = index_linear(k, x);
-    struct bounds b = bounds_of(k, &at, g);
+    unsigned axes = ix_axes(k, &at);
+    struct bounds b = bounds_of(k, &at, axes, g);
     struct kern_arg *a = buffer(k, slot);
     if (!a) return TSR_TV_NONE;
     tsr_tv buf = a->v;
     a->reads = true;
     a->identity = a->identity && k->identity && ix_equal(k->identity, &at);
-    unsigned axes = ix_axes(k, &at);
     bool masked = b.mask != TSR_TV_NONE, bounded = b.cond != TSR_TV_NONE;
     for (int j = 0; j < k->frame.rank; j++) bounded = bounded || b.lo[j] != TSR_TV_NONE || b.hi[j] != TSR_TV_NONE;
     tsr_dtype t = loaded(k->L->plan->slot.v[slot].type->dtype);
@@ -270,7 +273,7 @@ tsr_tv kern_load(struct kern *k, int slot, const struct index *x, const struct g
 
 void kern_store(struct kern *k, int slot, const struct index *x, const struct guard *g, tsr_tv v) {
     struct ix at = index_linear(k, x);
-    struct bounds b = bounds_of(k, &at, g);
+    struct bounds b = bounds_of(k, &at, ~0u, g);
     struct kern_arg *a = buffer(k, slot);
     if (!a) return;
     a->writes = true;

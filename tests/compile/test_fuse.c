@@ -204,6 +204,13 @@ static tsr_node *sorts(tsr_ctx *c) {
     tsr_sort(c, tsr_mul(c, P(4, 21), P(21)), 1, true, &v, &i);
     return tsr_add(c, v, tsr_cast(c, i, TSR_F32));
 }
+/* One element read and written where data says: the guard of what is written must not hide the start itself. */
+static tsr_node *element_in_place(tsr_ctx *c) {
+    tsr_node *x = P(8), *at = tsr_reshape(c, LABELS(1), 0, NULL);
+    const tsr_extent *one = tsr_extent_int(c, 1);
+    tsr_node *y = tsr_prim_dynamic_slice(c, x, &at, &one);
+    return tsr_prim_dynamic_update_slice(c, P(8), tsr_square(c, y), &at);
+}
 
 static const struct { const char *name; layer *make; bool grad; double tolerance; } layers[] = {
     {"softmax(x*w+b)", softmax, true, 1e-5}, {"softmax over an outer axis", softmax_outer, true, 3e-5},
@@ -221,7 +228,7 @@ static const struct { const char *name; layer *make; bool grad; double tolerance
     {"softmax of one long row", long_softmax_of_all, false, 1e-5},
     {"sum of columns", columns, true, 1e-5}, {"sum of outer and inner axes", middle, true, 1e-5},
     {"matmul chain", matmul_chain, true, 3e-5}, {"pad, concat, slice, flip", pads, true, 1e-5}, {"sort", sorts, false,
-        1e-5},
+        1e-5}, {"element in place", element_in_place, true, 1e-6},
 };
 
 /* y, and the gradients of sum(y * r) to every float parameter. */
