@@ -1,0 +1,214 @@
+/* c.c: a whole kernel in C, and the text in front of it. */
+#include <string.h>
+
+#include "emit/text.h"
+
+extern const char tsr_text_vmath_int[], tsr_text_vmath_f32[], tsr_text_vmath_f64[], tsr_text_vmath_mixed[],
+    tsr_text_vmath_complex[], tsr_text_vmath_cast[], tsr_text_prelude_c[], tsr_text_helpers_c[];
+
+void emit_c_prelude(struct str *out) {
+    str_put(out, tsr_text_prelude_c);
+    const char *const part[] = {tsr_text_vmath_int, tsr_text_vmath_f32, tsr_text_vmath_f64, tsr_text_vmath_mixed,
+        tsr_text_vmath_complex, tsr_text_vmath_cast};
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++) str_put(out, part[i]);
+    str_put(out, tsr_text_helpers_c);
+}
+
+/* ---- arguments and memory ---- */
+
+static void write_arguments(struct writer *w) {
+    for (size_t i = 0; i < w->p->arg.n; i++) {
+        tsr_tv v = w->p->arg.v[i].value;
+        const struct tile_type *t = tile_type_of(w->p, v);
+        const struct tile_inst *in = &w->p->inst.v[w->p->value.v[v].inst];
+        const char *type = emit_type(t->dtype);
+        const char *c = in->sub == TSR_TILE_IN ? "const " : "";
+        if (!t->buf) put_line(w, "const %s v%d = *(const %s *)&arg[%zu];", type, v, type, i);
+        else if (tsr_dtype_of(t->dtype)->kind == TSR_KIND_BLOCK) continue; /* nobody reads it */
+        else if (t->dtype == TSR_I4 || t->dtype == TSR_U4)
+            put_line(w, "%svm_u8 *const v%d = (%svm_u8 *)arg[%zu].buf.p;", c, v, c, i);
+        else put_line(w, "%s%s *const v%d = (%s%s *)arg[%zu].buf.p;", c, type, v, c, type, i);
+    }
+}
+
+static void write_arrays(struct writer *w) {
+    for (tsr_tv v = 0; v < (tsr_tv)w->k->value.n; v++) {
+        const struct emit_value *e = &w->k->value.v[v];
+        if (e->home != EMIT_ARRAY || e->same != TSR_TV_NONE) continue;
+        const char *type = emit_type(tile_type_of(w->p, v)->dtype);
+        put_line(w, "%s *const a%d = (%s *)(scratch + %zu);", type, v, type, e->offset);
+    }
+}
+
+/* ---- control flow ---- */
+
+static const char *copy_name(struct writer *w, tsr_tv v, char room[24]) {
+    struct str s;
+    str_init(&s, w->k->c);
+    put_array(w, &s, v);
+    w->out->failed |= s.failed;
+    snprintf(room, 24, "%s", s.s);
+    str_release(&s);
+    return room;
+}
+
+static void write_copy(struct writer *w, const char *to, const char *from, const struct tile_type *t) {
+    if (strcmp(to, from) == 0) return;
+    put_line(w, "TSR_FREE");
+    put_line(w, "for (vm_i64 j = 0; j < %lld; j++) %s[j] = %s[j];", (long long)tile_count(t), to, from);
+}
+
+/* Initial values of a loop's carried values. first: the loop's first carried result. */
+static void write_initial(struct writer *w, const tsr_tv *init, int n, tsr_tv first) {
+    for (int i = 0; i < n; i++) {
+        const struct tile_type *t = tile_type_of(w->p, first + i);
+        char to[24], from[24];
+        if (tile_count(t) == 1)
+            put_line(w, "%s v%d = v%d;", emit_type(t->dtype), first + i, emit_root(w->k, init[i]));
+        else write_copy(w, copy_name(w, first + i, to), copy_name(w, init[i], from), t);
+    }
+}
+
+static void write_for(struct writer *w, const struct tile_inst *in) {
+    const tsr_tv *v = tile_operands(w->p, in);
+    write_initial(w, v + 3, in->n_operand - 3, in->result + 1);
+    put_line(w, "for (vm_i64 v%d = v%d; v%d < v%d; v%d = v%d > 9223372036854775807 - v%d ? v%d : v%d + v%d) {",
+        in->result, v[0], in->result, v[1], in->result, in->result, v[2], v[1], in->result, v[2]);
+    w->indent++;
+}
+
+static void write_while(struct writer *w, const struct tile_inst *in) {
+    write_initial(w, tile_operands(w->p, in), in->n_operand, in->result);
+    put_line(w, "for (;;) {");
+    w->indent++;
+}
+
+static void write_if(struct writer *w, const struct tile_inst *in) {
+    const struct tile_inst *other = &w->p->inst.v[in->match], *end = &w->p->inst.v[other->match];
+    for (int i = 0; i < end->n_result; i++) {
+        const struct tile_type *t = tile_type_of(w->p, end->result + i);
+        if (tile_count(t) == 1) put_line(w, "%s v%d;", emit_type(t->dtype), end->result + i);
+    }
+    put_line(w, "if (v%d) {", emit_root(w->k, tile_operands(w->p, in)[0]));
+    w->indent++;
+}
+
+/* Values go to their places together: those that others still read from their places go by way of scratch. */
+static void write_moves(struct writer *w, const tsr_tv *from, int n, tsr_tv to, int32_t at) {
+    size_t own = w->k->temp.v[at];
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < n; i++) {
+            const struct tile_type *t = tile_type_of(w->p, to + i);
+            const char *type = emit_type(t->dtype);
+            char a[24], b[24];
+            if (tile_count(t) == 1) {
+                if (pass == 0) put_line(w, "const %s n%d = v%d;", type, to + i, emit_root(w->k, from[i]));
+                else put_line(w, "v%d = n%d;", to + i, to + i);
+                continue;
+            }
+            copy_name(w, to + i, a), copy_name(w, from[i], b);
+            bool wait = false; /* the source is a place that this move overwrites */
+            for (int j = 0; j < n; j++) {
+                char c[24];
+                if (tile_count(tile_type_of(w->p, to + j)) > 1 && j != i) wait |= strcmp(copy_name(w, to + j, c), b) == 0;
+            }
+            if (strcmp(a, b) == 0) continue;
+            if (!wait) {
+                if (pass == 1) write_copy(w, a, b, t);
+                continue;
+            }
+            if (pass == 0) {
+                put_line(w, "%s *const m%d = (%s *)(scratch + %zu);", type, to + i, type, own);
+                own += ((size_t)tile_count(t) * emit_size(t->dtype) + 63) & ~(size_t)63;
+            }
+            char m[24];
+            snprintf(m, sizeof m, "m%d", to + i);
+            write_copy(w, pass ? a : m, pass ? m : b, t);
+        }
+}
+
+static void write_yield(struct writer *w, const struct tile_inst *in, int32_t at) {
+    const tsr_tv *v = tile_operands(w->p, in);
+    const struct tile_inst *open = &w->p->inst.v[w->p->region.v[in->region].opener];
+    if (open->op == TILE_FOR) write_moves(w, v, in->n_operand, open->result + 1, at);
+    else if (open->op == TILE_WHILE) {
+        write_moves(w, v + 1, in->n_operand - 1, open->result, at);
+        put_line(w, "if (!v%d) break;", emit_root(w->k, v[0]));
+    } else {
+        const struct tile_inst *end = open;
+        while (end->op != TILE_END) end = &w->p->inst.v[end->match];
+        write_moves(w, v, in->n_operand, end->result, at);
+    }
+}
+
+static void write_end(struct writer *w, const struct tile_inst *in) {
+    const struct tile_inst *open = &w->p->inst.v[in->match];
+    w->indent--;
+    put_line(w, "}");
+    if (open->op != TILE_FOR && open->op != TILE_WHILE) return;
+    for (int i = 0; i < in->n_result; i++) {
+        const struct tile_type *t = tile_type_of(w->p, in->result + i);
+        if (tile_count(t) == 1)
+            put_line(w, "const %s v%d = v%d;", emit_type(t->dtype), in->result + i,
+                open->result + (open->op == TILE_FOR) + i);
+    }
+}
+
+/* ---- the walk ---- */
+
+static void write_inst(struct writer *w, int32_t at) {
+    const struct tile_inst *in = &w->p->inst.v[at];
+    int32_t g = w->k->member.v[at];
+    if (g >= 0) {
+        if (w->k->group.v[g].last == at) write_group(w, g);
+        return;
+    }
+    switch (in->op) {
+    case TILE_BUF: case TILE_ARG: return;
+    case TILE_PID: put_line(w, "const vm_i64 v%d = pid%d;", in->result, in->sub); return;
+    case TILE_REDUCE: case TILE_ARGREDUCE: case TILE_SCAN:
+        if (tile_count(tile_type_of(w->p, tile_operands(w->p, in)[0])) == 1) {
+            tsr_tv from = tile_operands(w->p, in)[in->op == TILE_ARGREDUCE];
+            put_line(w, "const %s v%d = v%d;", emit_type(tile_type_of(w->p, in->result)->dtype), in->result,
+                emit_root(w->k, from));
+        } else if (in->op == TILE_REDUCE) write_reduce(w, in, at);
+        else if (in->op == TILE_ARGREDUCE) write_argreduce(w, in);
+        else write_scan(w, in);
+        return;
+    case TILE_DOT:
+        if (w->k->value.v[in->result].home == EMIT_SCALAR)
+            put_line(w, "%s v%d;", emit_type(tile_type_of(w->p, in->result)->dtype), in->result);
+        write_dot(w, in, at);
+        return;
+    case TILE_FOR: write_for(w, in); return;
+    case TILE_WHILE: write_while(w, in); return;
+    case TILE_IF: write_if(w, in); return;
+    case TILE_ELSE:
+        w->indent--;
+        put_line(w, "} else {");
+        w->indent++;
+        return;
+    case TILE_YIELD: write_yield(w, in, at); return;
+    case TILE_END: write_end(w, in); return;
+    default:
+        if (in->n_result && w->k->value.v[in->result].home != EMIT_SCALAR) return; /* splat, index, reshape */
+        write_scalar(w, in);
+    }
+}
+
+void emit_c_kernel(struct str *out, const struct emit_plan *k, const char *symbol) {
+    struct writer w = {.out = out, .k = k, .p = k->p, .group = -1};
+    str_printf(out, "/* %s */\nvoid %s(const union tsr_arg *arg, const vm_i64 *grid, vm_i64 begin, vm_i64 end,\n"
+        "    char *scratch) {\n", k->p->name, symbol);
+    w.indent = 1;
+    write_arguments(&w);
+    write_arrays(&w);
+    put_line(&w, "(void)scratch;");
+    put_line(&w, "for (vm_i64 instance = begin; instance < end; instance++) {");
+    w.indent = 2;
+    put_line(&w, "const vm_i64 pid0 = instance %% grid[0], pid1 = instance / grid[0] %% grid[1];");
+    put_line(&w, "const vm_i64 pid2 = instance / grid[0] / grid[1];");
+    put_line(&w, "(void)pid0, (void)pid1, (void)pid2;");
+    for (int32_t at = 0; at < (int32_t)k->p->inst.n; at++) write_inst(&w, at);
+    str_put(out, "    }\n}\n");
+}

@@ -1,0 +1,65 @@
+/* emit.h: the text of a tile program.
+ *
+ * One renderer walks the program; a dialect (struct emit_dialect) says how its language spells a kernel, a loop, a
+ * place in memory. The text computes what docs/tile.md fixes, with the functions of vmath pasted in front, so it has
+ * the bits of the VM. It is made to be read: values keep their numbers from the program's own text, and every loop is
+ * headed by the instructions it runs.
+ *
+ * Elementwise instructions that follow one another over one shape become one loop nest in which values are registers
+ * (plan.c finds these groups and gives a place in scratch memory to what must outlive its loop); reductions, scans and
+ * products of tiles are loops of their own over that memory. */
+#ifndef EMIT_EMIT_H
+#define EMIT_EMIT_H
+
+#include "base/vec.h"
+#include "tile/tile.h"
+
+/* Where a value lives in the text. */
+enum emit_home {
+    EMIT_NOWHERE,  /* a buffer, or never used */
+    EMIT_SCALAR,   /* a variable: rank 0, or one element */
+    EMIT_REGISTER, /* a variable inside the one loop nest that uses it */
+    EMIT_SPLAT,    /* a scalar repeated: the scalar's variable, everywhere */
+    EMIT_INDEX,    /* an iota: computed from the loop's index wherever it is used */
+    EMIT_SAME,     /* another value's elements in the same order (reshape): look there */
+    EMIT_ARRAY     /* scratch memory, dense and row-major */
+};
+struct emit_value {
+    enum emit_home home;
+    int32_t group;    /* that computes it (REGISTER, ARRAY), or -1 */
+    tsr_tv same;      /* SAME, SPLAT: the other value */
+    int32_t first, last; /* instructions between which an ARRAY is alive */
+    size_t offset;    /* ARRAY: in scratch */
+};
+/* Instructions that share a loop nest: members in program order, not necessarily neighbours (scalars stand between). */
+struct emit_group {
+    int rank;                              /* axes longer than 1 */
+    int64_t extent[TSR_TILE_MAX_RANK];
+    int32_t first, last;                   /* instructions: the loop stands where `last` does */
+    bool ordered;                          /* stores of the loop may meet: elements in row-major order */
+};
+struct emit_plan {
+    tsr_ctx *c;
+    const tsr_tile *p;
+    VEC(struct emit_value) value;  /* by tsr_tv */
+    VEC(struct emit_group) group;
+    VEC(int32_t) member;           /* by instruction: its group, or -1 */
+    VEC(size_t) temp;              /* by instruction: offset of its own scratch (REDUCE, DOT), if it has any */
+    size_t scratch;                /* bytes an instance needs */
+};
+/* False: no memory (recorded), or the program has something no renderer claims (`*claimed` false, no error). */
+bool emit_plan_init(struct emit_plan *k, tsr_ctx *c, const tsr_tile *p, bool *claimed);
+void emit_plan_release(struct emit_plan *k);
+tsr_tv emit_root(const struct emit_plan *k, tsr_tv v); /* past SAME and SPLAT */
+size_t emit_size(tsr_dtype t);                         /* bytes of an element in scratch: 4-bit integers take one */
+
+/* The C text of one program as a function
+ *
+ *     void SYMBOL(const union tsr_arg *arg, const vm_i64 *grid, vm_i64 begin, vm_i64 end, char *scratch);
+ *
+ * that runs instances begin .. end - 1 of the grid (axis 0 fastest); scratch is 64-byte aligned and holds
+ * emit_plan.scratch bytes. The text needs emit_c_prelude in front of it. */
+void emit_c_kernel(struct str *out, const struct emit_plan *k, const char *symbol);
+void emit_c_prelude(struct str *out); /* types, vmath, helpers: once for each translation unit */
+
+#endif

@@ -1,0 +1,436 @@
+/* plan.c: which instructions share a loop, and where values live between loops.
+ *
+ * An instruction is mapped when each element of its result is a function of elements at places the index alone
+ * decides: elementwise functions, casts, loads, stores, gathers, broadcasts, transposes. Mapped instructions over one
+ * shape (axes of extent 1 left out) join the open group; the group's loop is rendered where its last member stands, so
+ * it must be closed before anything that needs one of its tiles whole, and before memory would be seen in another
+ * order than the program's: a load after a store to the same buffer, a store after a load through another window, a
+ * second store to one buffer. (Two arguments that are one buffer are read and written through one window: the memory
+ * plan gives no other kind, see memplan.c.)
+ *
+ * What only its own group uses is a register. The rest gets scratch memory for the stretch of instructions over which
+ * it lives, first fit; a value used in a loop it was not made in lives to the loop's end. Carried tiles have one place
+ * for the whole loop, and the next value is computed in that place when nobody reads the old one any more. */
+#include "emit/emit.h"
+
+#include <string.h>
+
+struct window { /* of the open group */
+    tsr_tv buf;
+    int32_t inst;
+    bool store;
+};
+struct planner {
+    struct emit_plan *k;
+    const tsr_tile *p;
+    int32_t open; /* group, or -1 */
+    VEC(struct window) memory;
+    bool failed;
+};
+
+static const struct tile_inst *inst_of(const struct emit_plan *k, tsr_tv v) {
+    return &k->p->inst.v[k->p->value.v[v].inst];
+}
+
+static bool single(const struct tile_type *t) { return !t->buf && tile_count(t) == 1; }
+
+/* The shape an instruction's loop has: of its result, or of what it stores. */
+static void loop_shape(const tsr_tile *p, const struct tile_inst *in, struct emit_group *g) {
+    struct tile_type t = {.rank = in->rank};
+    if (in->op == TILE_STORE) memcpy(t.extent, in->extent, sizeof t.extent);
+    else if (in->op == TILE_SCATTER) t = *tile_type_of(p, tile_operands(p, in)[TILE_GS_OFFSET]);
+    else t = *tile_type_of(p, in->result);
+    g->rank = 0;
+    for (int i = 0; i < t.rank; i++)
+        if (t.extent[i] != 1) g->extent[g->rank++] = t.extent[i];
+}
+
+static bool same_loop(const struct emit_group *a, const struct emit_group *b) {
+    return a->rank == b->rank && memcmp(a->extent, b->extent, sizeof a->extent[0] * (size_t)a->rank) == 0;
+}
+
+static bool mapped(enum tile_op op) {
+    switch (op) {
+    case TILE_IOTA: case TILE_ELEM: case TILE_CAST: case TILE_BITCAST: case TILE_BROADCAST: case TILE_TRANSPOSE:
+    case TILE_LOAD: case TILE_STORE: case TILE_GATHER: case TILE_SCATTER: return true;
+    default: return false;
+    }
+}
+
+static bool is_store(enum tile_op op) { return op == TILE_STORE || op == TILE_SCATTER; }
+static bool is_memory(enum tile_op op) { return op == TILE_LOAD || op == TILE_GATHER || is_store(op); }
+
+/* ---- groups ---- */
+
+tsr_tv emit_root(const struct emit_plan *k, tsr_tv v) {
+    while (k->value.v[v].home == EMIT_SAME || k->value.v[v].home == EMIT_SPLAT) v = k->value.v[v].same;
+    return v;
+}
+
+static void close_group(struct planner *a) {
+    a->open = -1;
+    a->memory.n = 0;
+}
+
+static bool made_in(const struct planner *a, tsr_tv v, int32_t group) {
+    return v != TSR_TV_NONE && group >= 0 && a->k->value.v[emit_root(a->k, v)].group == group;
+}
+
+/* Does operand v enter `in` element by element in the order of the loop? */
+static bool in_step(const struct planner *a, const struct tile_inst *in, tsr_tv v, const struct emit_group *shape) {
+    int64_t n = 1;
+    for (int i = 0; i < shape->rank; i++) n *= shape->extent[i];
+    return in->op != TILE_TRANSPOSE && tile_count(tile_type_of(a->p, v)) == n;
+}
+
+static bool same_window(const tsr_tile *p, const struct tile_inst *x, const struct tile_inst *y) {
+    if (x->op == TILE_GATHER || y->op == TILE_SCATTER || x->rank != y->rank) return false;
+    const tsr_tv *u = tile_operands(p, x), *v = tile_operands(p, y);
+    return memcmp(x->extent, y->extent, sizeof x->extent[0] * (size_t)x->rank) == 0 &&
+           memcmp(u + TILE_BLK_BASE, v + TILE_BLK_BASE, sizeof *u * (size_t)(1 + x->rank)) == 0;
+}
+
+/* Would `in` see or change memory of the open group out of order? */
+static bool meets(const struct planner *a, const struct tile_inst *in) {
+    if (!is_memory(in->op)) return false;
+    tsr_tv buf = tile_operands(a->p, in)[TILE_BLK_BUF];
+    for (size_t i = 0; i < a->memory.n; i++) {
+        const struct window *w = &a->memory.v[i];
+        if (w->buf != buf || (!w->store && !is_store(in->op))) continue;
+        if (w->store || !same_window(a->p, &a->p->inst.v[w->inst], in)) return true;
+    }
+    return false;
+}
+
+static bool narrow_store(const tsr_tile *p, const struct tile_inst *in) {
+    if (!is_store(in->op)) return false;
+    tsr_dtype t = tile_type_of(p, tile_operands(p, in)[TILE_BLK_BUF])->dtype;
+    return in->op == TILE_SCATTER || t == TSR_I4 || t == TSR_U4;
+}
+
+static bool join(struct planner *a, int32_t at) {
+    const struct tile_inst *in = &a->p->inst.v[at];
+    struct emit_plan *k = a->k;
+    struct emit_group shape = {.first = at};
+    loop_shape(a->p, in, &shape);
+    bool fits = a->open >= 0 && same_loop(&k->group.v[a->open], &shape) && !meets(a, in);
+    for (int i = 0; fits && i < in->n_operand; i++) {
+        tsr_tv v = tile_operands(a->p, in)[i];
+        if (made_in(a, v, a->open) && !in_step(a, in, v, &shape)) fits = false;
+    }
+    if (!fits) {
+        close_group(a);
+        if (!vec_push(k->c, &k->group, shape)) return false;
+        a->open = (int32_t)k->group.n - 1;
+    }
+    struct emit_group *g = &k->group.v[a->open];
+    g->last = at;
+    g->ordered |= narrow_store(a->p, in);
+    k->member.v[at] = a->open;
+    if (in->n_result) k->value.v[in->result].group = a->open;
+    if (!is_memory(in->op)) return true;
+    struct window w = {tile_operands(a->p, in)[TILE_BLK_BUF], at, is_store(in->op)};
+    return vec_push(k->c, &a->memory, w);
+}
+
+/* Homes that follow from the instruction alone. */
+static void first_home(struct emit_plan *k, const struct tile_inst *in) {
+    for (int i = 0; i < in->n_result; i++) {
+        struct emit_value *v = &k->value.v[in->result + i];
+        const struct tile_type *t = tile_type_of(k->p, in->result + i);
+        v->home = t->buf ? EMIT_NOWHERE : single(t) ? EMIT_SCALAR : EMIT_REGISTER;
+    }
+    if (in->n_result == 0 || k->value.v[in->result].home != EMIT_REGISTER) return;
+    struct emit_value *v = &k->value.v[in->result];
+    tsr_tv x = in->n_operand ? tile_operands(k->p, in)[0] : TSR_TV_NONE;
+    if (in->op == TILE_RESHAPE) v->home = EMIT_SAME, v->same = x;
+    if ((in->op == TILE_BROADCAST || in->op == TILE_RESHAPE || in->op == TILE_TRANSPOSE) &&
+        (single(tile_type_of(k->p, x)) || k->value.v[x].home == EMIT_SPLAT))
+        v->home = EMIT_SPLAT, v->same = emit_root(k, x);
+    if (in->op == TILE_IOTA) v->home = EMIT_INDEX;
+}
+
+static bool group_instructions(struct planner *a) {
+    struct emit_plan *k = a->k;
+    for (int32_t at = 0; at < (int32_t)a->p->inst.n; at++) {
+        const struct tile_inst *in = &a->p->inst.v[at];
+        first_home(k, in);
+        bool one = in->n_result ? single(tile_type_of(a->p, in->result)) : false;
+        struct emit_group shape = {0};
+        if (mapped(in->op)) loop_shape(a->p, in, &shape), one = shape.rank == 0;
+        if (tile_opens(in->op) || in->op == TILE_ELSE || in->op == TILE_YIELD || in->op == TILE_END) close_group(a);
+        else if (one && is_memory(in->op) && (is_store(in->op) || meets(a, in))) close_group(a);
+        for (int i = 0; i < in->n_operand; i++) {
+            tsr_tv v = tile_operands(a->p, in)[i];
+            if ((one || !mapped(in->op)) && in->op != TILE_RESHAPE && made_in(a, v, a->open)) close_group(a);
+        }
+        bool alone = in->n_result && (k->value.v[in->result].home == EMIT_SPLAT ||
+                                      k->value.v[in->result].home == EMIT_INDEX);
+        if (mapped(in->op) && !one && !alone && !join(a, at)) return false;
+    }
+    return true;
+}
+
+/* ---- homes and life times ---- */
+
+/* An index that is wanted as memory becomes a loop of its own where it stands. */
+static bool want_array(struct planner *a, tsr_tv v) {
+    struct emit_plan *k = a->k;
+    struct emit_value *e = &k->value.v[v];
+    if (e->home == EMIT_INDEX) {
+        int32_t at = a->p->value.v[v].inst;
+        struct emit_group g = {.first = at, .last = at};
+        loop_shape(a->p, &a->p->inst.v[at], &g);
+        if (!vec_push(k->c, &k->group, g)) return false;
+        k->member.v[at] = e->group = (int32_t)k->group.n - 1;
+        e->home = EMIT_ARRAY;
+    }
+    if (e->home == EMIT_REGISTER) e->home = EMIT_ARRAY;
+    return true;
+}
+
+/* A splat that something other than a mapped loop reads whole: memory filled by a loop of its own. */
+static bool want_filled(struct planner *a, tsr_tv v) {
+    struct emit_plan *k = a->k;
+    struct emit_value *e = &k->value.v[v];
+    if (e->home != EMIT_SPLAT || single(tile_type_of(a->p, v))) return true;
+    int32_t at = a->p->value.v[v].inst;
+    struct emit_group g = {.first = at, .last = at};
+    loop_shape(a->p, &a->p->inst.v[at], &g);
+    if (!vec_push(k->c, &k->group, g)) return false;
+    k->member.v[at] = e->group = (int32_t)k->group.n - 1;
+    e->home = EMIT_ARRAY;
+    e->same = TSR_TV_NONE;
+    return true;
+}
+
+static bool choose_home(struct planner *a, int32_t at, tsr_tv v) {
+    struct emit_plan *k = a->k;
+    const struct tile_inst *in = &a->p->inst.v[at];
+    if (v == TSR_TV_NONE || tile_type_of(a->p, v)->buf || single(tile_type_of(a->p, v))) return true;
+    if (in->op == TILE_RESHAPE) return true; /* its users ask */
+    tsr_tv r = v;
+    while (k->value.v[r].home == EMIT_SAME) r = k->value.v[r].same;
+    int32_t g = k->member.v[at];
+    bool splat = k->value.v[r].home == EMIT_SPLAT;
+    if (g < 0) return splat ? want_filled(a, r) : want_array(a, r);
+    if (splat || single(tile_type_of(a->p, r))) return true;
+    if (in_step(a, in, v, &k->group.v[g])) {
+        struct emit_group own = {0};
+        loop_shape(a->p, inst_of(k, r), &own);
+        if (k->value.v[r].home == EMIT_INDEX && same_loop(&own, &k->group.v[g])) return true;
+        if (k->value.v[r].group == g) return true;
+    }
+    return want_array(a, r);
+}
+
+static bool choose_homes(struct planner *a) {
+    for (int32_t at = 0; at < (int32_t)a->p->inst.n; at++) {
+        const struct tile_inst *in = &a->p->inst.v[at];
+        for (int i = 0; i < in->n_operand; i++)
+            if (!choose_home(a, at, tile_operands(a->p, in)[i])) return false;
+        bool whole = in->op == TILE_REDUCE || in->op == TILE_ARGREDUCE || in->op == TILE_SCAN || in->op == TILE_DOT ||
+                     tile_opens(in->op);
+        for (int i = 0; i < in->n_result; i++) {
+            struct emit_value *v = &a->k->value.v[in->result + i];
+            if (in->op == TILE_END && v->home == EMIT_REGISTER) {
+                const struct tile_inst *open = &a->p->inst.v[in->match];
+                if (open->op == TILE_IF || open->op == TILE_ELSE) v->home = EMIT_ARRAY;
+                else v->home = EMIT_SAME, v->same = open->result + (open->op == TILE_FOR) + i;
+            } else if (whole && v->home == EMIT_REGISTER) v->home = EMIT_ARRAY;
+        }
+    }
+    return true;
+}
+
+/* The instruction at which a use at `at` of a value made in `region` counts: a use in a loop inside the value's region
+ * lasts to the loop's end. */
+static int32_t lasting_use(const struct emit_plan *k, int32_t at, int32_t region) {
+    const tsr_tile *p = k->p;
+    int32_t last = k->member.v[at] >= 0 ? k->group.v[k->member.v[at]].last : at;
+    for (int32_t r = p->inst.v[at].region; r != region && r > 0; r = p->region.v[r].parent) {
+        const struct tile_inst *open = &p->inst.v[p->region.v[r].opener];
+        int32_t end = open->match;
+        while (p->inst.v[end].op != TILE_END) end = p->inst.v[end].match; /* IF -> ELSE -> END */
+        if (end > last) last = end;
+    }
+    return last;
+}
+
+static void live(struct emit_plan *k) {
+    const tsr_tile *p = k->p;
+    for (tsr_tv v = 0; v < (tsr_tv)k->value.n; v++) {
+        struct emit_value *e = &k->value.v[v];
+        int32_t at = p->value.v[v].inst;
+        if (e->home != EMIT_ARRAY) continue;
+        const struct tile_inst *in = &p->inst.v[at];
+        e->first = e->group >= 0 ? k->group.v[e->group].first : at;
+        e->last = e->group >= 0 ? k->group.v[e->group].last : at;
+        if (in->op == TILE_END) { /* of an IF: written by both arms */
+            int32_t open = in->match;
+            while (p->inst.v[open].op != TILE_IF) open--;
+            e->first = open;
+        }
+        if (in->op == TILE_FOR || in->op == TILE_WHILE) e->last = in->match; /* carried */
+    }
+    for (int32_t at = 0; at < (int32_t)p->inst.n; at++) {
+        const struct tile_inst *in = &p->inst.v[at];
+        for (int i = 0; i < in->n_operand; i++) {
+            tsr_tv v = tile_operands(p, in)[i];
+            if (v == TSR_TV_NONE) continue;
+            while (k->value.v[v].home == EMIT_SAME) v = k->value.v[v].same;
+            struct emit_value *e = &k->value.v[v];
+            int32_t last = lasting_use(k, at, p->value.v[v].region);
+            if (e->home == EMIT_ARRAY && last > e->last) e->last = last;
+        }
+    }
+}
+
+/* ---- scratch ---- */
+
+static int64_t half_of(int64_t n) { /* greatest power of two below n; n > 1 */
+    int64_t h = 1;
+    while (h * 2 < n) h *= 2;
+    return h;
+}
+
+size_t emit_size(tsr_dtype t) { return t == TSR_I4 || t == TSR_U4 ? 1 : (size_t)tsr_dtype_of(t)->bytes; }
+
+/* Bytes of scratch an instruction needs for itself. */
+static size_t own_scratch(const tsr_tile *p, const struct tile_inst *in) {
+    if (in->op == TILE_REDUCE) {
+        const struct tile_type *t = tile_type_of(p, tile_operands(p, in)[0]);
+        int64_t inner = 1, n = t->extent[in->axis];
+        for (int i = in->axis + 1; i < t->rank; i++) inner *= t->extent[i];
+        return n > 1 ? (size_t)(half_of(n) * inner) * emit_size(t->dtype) : 0;
+    }
+    if (in->op == TILE_DOT) { /* operands converted to the accumulator's dtype */
+        const tsr_tv *v = tile_operands(p, in);
+        size_t z = emit_size(tile_type_of(p, v[2])->dtype), n = 0;
+        for (int i = 0; i < 2; i++)
+            if (tile_type_of(p, v[i])->dtype != tile_type_of(p, v[2])->dtype)
+                n += ((size_t)tile_count(tile_type_of(p, v[i])) * z + 63) & ~(size_t)63;
+        return n;
+    }
+    if (in->op == TILE_YIELD) { /* values on their way to carried places that others of them still read */
+        size_t n = 0;
+        for (int i = 0; i < in->n_operand; i++) {
+            const struct tile_type *t = tile_type_of(p, tile_operands(p, in)[i]);
+            n += ((size_t)tile_count(t) * emit_size(t->dtype) + 63) & ~(size_t)63;
+        }
+        return n;
+    }
+    return 0;
+}
+
+struct span {
+    int32_t first, last;
+    size_t bytes, *offset;
+};
+
+/* First fit, in order of first use. */
+static bool place(struct emit_plan *k) {
+    VEC(struct span) s = {0};
+    bool ok = true;
+    for (int32_t at = 0; ok && at < (int32_t)k->p->inst.n; at++) {
+        size_t n = own_scratch(k->p, &k->p->inst.v[at]);
+        struct span x = {at, at, n, &k->temp.v[at]};
+        if (n) ok = vec_push(k->c, &s, x);
+    }
+    for (size_t v = 0; ok && v < k->value.n; v++) {
+        struct emit_value *e = &k->value.v[v];
+        if (e->home != EMIT_ARRAY || e->same != TSR_TV_NONE) continue;
+        const struct tile_type *t = tile_type_of(k->p, (tsr_tv)v);
+        struct span x = {e->first, e->last, (size_t)tile_count(t) * emit_size(t->dtype), &e->offset};
+        ok = vec_push(k->c, &s, x);
+    }
+    for (size_t i = 1; i < s.n; i++)
+        for (size_t j = i; j > 0 && s.v[j].first < s.v[j - 1].first; j--) {
+            struct span x = s.v[j];
+            s.v[j] = s.v[j - 1], s.v[j - 1] = x;
+        }
+    for (size_t i = 0; i < s.n; i++) {
+        size_t at = 0;
+        for (size_t j = 0; j < i; j++) {
+            bool apart = s.v[j].last < s.v[i].first || *s.v[j].offset >= at + s.v[i].bytes ||
+                         at >= *s.v[j].offset + s.v[j].bytes;
+            if (!apart) at = (*s.v[j].offset + s.v[j].bytes + 63) & ~(size_t)63, j = (size_t)-1;
+        }
+        *s.v[i].offset = at;
+        if (at + s.v[i].bytes > k->scratch) k->scratch = at + s.v[i].bytes;
+    }
+    vec_release(k->c, &s);
+    return ok;
+}
+
+/* Where instruction u runs: grouped ones at their loop. */
+static int32_t runs_at(const struct emit_plan *k, int32_t u) {
+    return k->member.v[u] >= 0 ? k->group.v[k->member.v[u]].last : u;
+}
+
+/* Whether instruction u of the loop reads carried tile `carry` when group g has begun to overwrite it. */
+static bool reads_late(const struct emit_plan *k, int32_t u, tsr_tv carry, int32_t g) {
+    const struct tile_inst *in = &k->p->inst.v[u];
+    struct planner a = {.p = k->p};
+    for (int j = 0; j < in->n_operand; j++) {
+        tsr_tv v = tile_operands(k->p, in)[j], r = v;
+        if (v == TSR_TV_NONE) continue;
+        while (k->value.v[r].home == EMIT_SAME) r = k->value.v[r].same;
+        if (r != carry || runs_at(k, u) < k->group.v[g].last) continue;
+        if (k->member.v[u] != g || !in_step(&a, in, v, &k->group.v[g])) return true;
+    }
+    return false;
+}
+
+/* The next value of a carried tile may be computed in the carried tile's place when it is made by a mapped loop of the
+ * loop's own region, and whoever reads the old value does so in step with that loop or before it. */
+static void carry_in_place(struct emit_plan *k, const struct tile_inst *yield) {
+    const tsr_tile *p = k->p;
+    const struct tile_inst *open = &p->inst.v[p->region.v[yield->region].opener];
+    if (open->op != TILE_FOR && open->op != TILE_WHILE) return;
+    int skip = open->op == TILE_WHILE, first = open->op == TILE_FOR;
+    for (int i = skip; i < yield->n_operand; i++) {
+        tsr_tv next = tile_operands(p, yield)[i], carry = open->result + first + i - skip;
+        struct emit_value *n = &k->value.v[next];
+        bool ok = n->home == EMIT_ARRAY && n->group >= 0 && n->same == TSR_TV_NONE &&
+                  p->value.v[next].region == yield->region;
+        for (int32_t u = p->value.v[carry].inst + 1; ok && u < open->match; u++) ok = !reads_late(k, u, carry, n->group);
+        if (ok) n->same = carry;
+    }
+}
+
+static bool reads_blocks(const tsr_tile *p, const struct tile_inst *in) {
+    return tsr_dtype_of(tile_type_of(p, tile_operands(p, in)[TILE_BLK_BUF])->dtype)->kind == TSR_KIND_BLOCK;
+}
+
+bool emit_plan_init(struct emit_plan *k, tsr_ctx *c, const tsr_tile *p, bool *claimed) {
+    *k = (struct emit_plan){.c = c, .p = p};
+    *claimed = true;
+    for (size_t i = 0; i < p->inst.n && *claimed; i++)
+        *claimed = !is_memory(p->inst.v[i].op) || !reads_blocks(p, &p->inst.v[i]);
+    if (!*claimed) return false;
+    struct planner a = {.k = k, .p = p, .open = -1};
+    bool ok = vec_reserve(c, &k->value, p->value.n + 1) && vec_reserve(c, &k->member, p->inst.n + 1) &&
+              vec_reserve(c, &k->temp, p->inst.n + 1);
+    for (size_t i = 0; ok && i < p->value.n; i++)
+        k->value.v[k->value.n++] = (struct emit_value){.group = -1, .same = TSR_TV_NONE};
+    for (size_t i = 0; ok && i < p->inst.n; i++) k->member.v[k->member.n++] = -1, k->temp.v[k->temp.n++] = 0;
+    ok = ok && group_instructions(&a) && choose_homes(&a);
+    if (ok) live(k);
+    for (int32_t at = 0; ok && at < (int32_t)p->inst.n; at++)
+        if (p->inst.v[at].op == TILE_YIELD) carry_in_place(k, &p->inst.v[at]);
+    ok = ok && place(k);
+    for (size_t v = 0; ok && v < k->value.n; v++)
+        if (k->value.v[v].home == EMIT_ARRAY && k->value.v[v].same != TSR_TV_NONE)
+            k->value.v[v].offset = k->value.v[k->value.v[v].same].offset;
+    vec_release(c, &a.memory);
+    if (!ok) emit_plan_release(k);
+    return ok;
+}
+
+void emit_plan_release(struct emit_plan *k) {
+    vec_release(k->c, &k->value);
+    vec_release(k->c, &k->group);
+    vec_release(k->c, &k->member);
+    vec_release(k->c, &k->temp);
+}

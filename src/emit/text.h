@@ -1,0 +1,35 @@
+/* text.h: shared by the renderer's files: where the text goes, and how operands and functions are spelt. */
+#ifndef EMIT_TEXT_H
+#define EMIT_TEXT_H
+
+#include "emit/emit.h"
+
+struct writer {
+    struct str *out;
+    const struct emit_plan *k;
+    const tsr_tile *p;
+    int indent;
+    /* the loop nest being written */
+    int32_t group;                      /* -1: none */
+    bool masked;                        /* windows are tested element by element */
+    tsr_tv lo[TSR_TILE_MAX_RANK], hi[TSR_TILE_MAX_RANK]; /* loop axes cut to these bounds: no need to test them */
+    bool cut[TSR_TILE_MAX_RANK];
+};
+
+void put_line(struct writer *w, const char *fmt, ...) TSR_PRINTF(2, 3); /* indented, with a newline */
+const char *emit_type(tsr_dtype t);    /* "vm_f32" */
+const char *emit_suffix(tsr_dtype t);  /* "f32": as vmath names functions */
+/* Function fn on operands given as text. */
+void put_call(struct str *s, tsr_scalar fn, tsr_dtype t, int n, const char *const *operand);
+/* The value of v as an element of the loop of instruction `in` (or as a scalar outside of loops). */
+void put_operand(struct writer *w, struct str *s, const struct tile_inst *in, tsr_tv v);
+void write_scalar(struct writer *w, const struct tile_inst *in);       /* an instruction of one element */
+void write_group(struct writer *w, int32_t group);
+void write_reduce(struct writer *w, const struct tile_inst *in, int32_t at);
+void write_argreduce(struct writer *w, const struct tile_inst *in);
+void write_scan(struct writer *w, const struct tile_inst *in);
+void write_dot(struct writer *w, const struct tile_inst *in, int32_t at);
+void put_const(struct str *s, const struct tile_inst *in);            /* the literal of a CONST */
+void put_array(struct writer *w, struct str *s, tsr_tv v);             /* the name of v's memory */
+
+#endif

@@ -1,0 +1,162 @@
+/* whole.c: instructions that take a tile as a whole: reductions, scans, products. Orders are those of docs/tile.md. */
+#include <string.h>
+
+#include "emit/text.h"
+
+struct around {
+    long long outer, n, inner;
+};
+
+static struct around around(const struct tile_type *t, int axis) {
+    struct around x = {1, t->extent[axis], 1};
+    for (int i = 0; i < axis; i++) x.outer *= t->extent[i];
+    for (int i = axis + 1; i < t->rank; i++) x.inner *= t->extent[i];
+    return x;
+}
+
+static long long half_of(long long n) {
+    long long h = 1;
+    while (h * 2 < n) h *= 2;
+    return h;
+}
+
+static void put_combine(struct writer *w, const char *to, tsr_reduce op, tsr_dtype t, const char *a, const char *b) {
+    const char *x[2] = {a, b};
+    for (int i = 0; i < w->indent; i++) str_put(w->out, "    ");
+    str_printf(w->out, "%s = ", to);
+    put_call(w->out, tile_reduce_fn[op], t, 2, x);
+    str_put(w->out, ";\n");
+}
+
+/* The name of a tile's memory in a buffer of the caller's. */
+static const char *array_name(struct writer *w, tsr_tv v, char room[24]) {
+    struct str s;
+    str_init(&s, w->k->c);
+    put_array(w, &s, v);
+    w->out->failed |= s.failed;
+    snprintf(room, 24, "%s", s.s);
+    str_release(&s);
+    return room;
+}
+
+void write_reduce(struct writer *w, const struct tile_inst *in, int32_t at) {
+    tsr_tv x = tile_operands(w->p, in)[0];
+    const struct tile_type *t = tile_type_of(w->p, x);
+    struct around a = around(t, in->axis);
+    bool one = w->k->value.v[in->result].home == EMIT_SCALAR;
+    char from[24], to[24];
+    long long h = a.n > 1 ? half_of(a.n) : 0;
+    array_name(w, x, from);
+    if (one) snprintf(to, sizeof to, "v%d", in->result), put_line(w, "%s %s;", emit_type(t->dtype), to);
+    else array_name(w, in->result, to);
+    put_line(w, "for (vm_i64 o = 0; o < %lld; o++) {", a.outer);
+    w->indent++;
+    put_line(w, "const %s *const x = %s + o * %lld;", emit_type(t->dtype), from, a.n * a.inner);
+    if (a.n > 1) {
+        put_line(w, "%s *const r = (%s *)(scratch + %zu);", emit_type(t->dtype), emit_type(t->dtype),
+            w->k->temp.v[at]);
+        put_line(w, "TSR_FREE");
+        put_line(w, "for (vm_i64 j = 0; j < %lld; j++)", (a.n - h) * a.inner);
+        char far[40];
+        snprintf(far, sizeof far, "x[j + %lld]", h * a.inner);
+        w->indent++, put_combine(w, "r[j]", (tsr_reduce)in->sub, t->dtype, "x[j]", far), w->indent--;
+        if (a.n - h < h)
+            put_line(w, "for (vm_i64 j = %lld; j < %lld; j++) r[j] = x[j];", (a.n - h) * a.inner, h * a.inner);
+        for (long long half = h / 2; half >= 1; half /= 2) { /* spelt out: every length is a constant */
+            put_line(w, "TSR_FREE");
+            put_line(w, "for (vm_i64 j = 0; j < %lld; j++)", half * a.inner);
+            snprintf(far, sizeof far, "r[j + %lld]", half * a.inner);
+            w->indent++, put_combine(w, "r[j]", (tsr_reduce)in->sub, t->dtype, "r[j]", far), w->indent--;
+        }
+    }
+    const char *src = a.n > 1 ? "r" : "x";
+    if (one) put_line(w, "%s = %s[0];", to, src);
+    else put_line(w, "for (vm_i64 j = 0; j < %lld; j++) %s[o * %lld + j] = %s[j];", a.inner, to, a.inner, src);
+    w->indent--;
+    put_line(w, "}");
+}
+
+void write_argreduce(struct writer *w, const struct tile_inst *in) {
+    const tsr_tv *v = tile_operands(w->p, in);
+    const struct tile_type *t = tile_type_of(w->p, v[0]), *r = tile_type_of(w->p, in->result);
+    struct around a = around(t, in->axis);
+    bool one = w->k->value.v[in->result].home == EMIT_SCALAR;
+    char from[24], index[24], to[24];
+    array_name(w, v[0], from), array_name(w, v[1], index);
+    if (one) snprintf(to, sizeof to, "v%d", in->result), put_line(w, "%s %s;", emit_type(r->dtype), to);
+    else array_name(w, in->result, to);
+    put_line(w, "for (vm_i64 o = 0; o < %lld; o++)", a.outer);
+    put_line(w, "    for (vm_i64 j = 0; j < %lld; j++) {", a.inner);
+    w->indent += 2;
+    bool small = tsr_dtype_of(t->dtype)->kind == TSR_KIND_FLOAT && t->dtype != TSR_F32 && t->dtype != TSR_F64;
+    char widen[32] = "";
+    if (small) snprintf(widen, sizeof widen, "vm_%s_to_f32", emit_suffix(t->dtype));
+    const char *type = small ? "vm_f32" : emit_type(t->dtype);
+    put_line(w, "const vm_i64 first = o * %lld + j;", a.n * a.inner);
+    put_line(w, "%s best = %s(%s[first]);", type, widen, from);
+    put_line(w, "%s at = %s[first];", emit_type(r->dtype), index);
+    put_line(w, "for (vm_i64 n = 1; n < %lld; n++) {", a.n);
+    put_line(w, "    const %s x = %s(%s[first + n * %lld]);", type, widen, from, a.inner);
+    put_line(w, "    const %s i = %s[first + n * %lld];", emit_type(r->dtype), index, a.inner);
+    put_line(w, "    if (TSR_BEATS(x, i, best, at, %s)) best = x, at = i;", in->sub == TSR_REDUCE_MIN ? "<" : ">");
+    put_line(w, "}");
+    if (one) put_line(w, "%s = at;", to);
+    else put_line(w, "%s[o * %lld + j] = at;", to, a.inner);
+    w->indent -= 2;
+    put_line(w, "    }");
+}
+
+void write_scan(struct writer *w, const struct tile_inst *in) {
+    tsr_tv x = tile_operands(w->p, in)[0];
+    const struct tile_type *t = tile_type_of(w->p, x);
+    struct around a = around(t, in->axis);
+    char from[24], to[24], cell[80], before[80], fresh[80];
+    array_name(w, x, from), array_name(w, in->result, to);
+    long long first = in->reverse ? a.n - 1 : 0, step = in->reverse ? -1 : 1;
+    put_line(w, "for (vm_i64 o = 0; o < %lld; o++) {", a.outer);
+    w->indent++;
+    put_line(w, "const %s *const x = %s + o * %lld;", emit_type(t->dtype), from, a.n * a.inner);
+    put_line(w, "%s *const r = %s + o * %lld;", emit_type(t->dtype), to, a.n * a.inner);
+    put_line(w, "for (vm_i64 j = 0; j < %lld; j++) r[%lld + j] = x[%lld + j];", a.inner, first * a.inner,
+        first * a.inner);
+    put_line(w, "for (vm_i64 n = 1, at = %lld; n < %lld; n++, at += %lld) {", first + step, a.n, step);
+    w->indent++;
+    put_line(w, "TSR_FREE");
+    put_line(w, "for (vm_i64 j = 0; j < %lld; j++)", a.inner);
+    snprintf(cell, sizeof cell, "r[at * %lld + j]", a.inner);
+    snprintf(before, sizeof before, "r[(at - %lld) * %lld + j]", step, a.inner);
+    snprintf(fresh, sizeof fresh, "x[at * %lld + j]", a.inner);
+    w->indent++, put_combine(w, cell, (tsr_reduce)in->sub, t->dtype, before, fresh), w->indent--;
+    w->indent--;
+    put_line(w, "}");
+    w->indent--;
+    put_line(w, "}");
+}
+
+void write_dot(struct writer *w, const struct tile_inst *in, int32_t at) {
+    const tsr_tv *v = tile_operands(w->p, in);
+    const struct tile_type *a = tile_type_of(w->p, v[0]), *b = tile_type_of(w->p, v[1]), *r = tile_type_of(w->p, v[2]);
+    size_t own = w->k->temp.v[at];
+    char name[4][24];
+    bool one[4];
+    const tsr_tv value[4] = {v[0], v[1], v[2], in->result};
+    put_line(w, "{");
+    w->indent++;
+    for (int i = 0; i < 4; i++) { /* operands of one element are variables: their addresses will do */
+        const struct tile_type *t = tile_type_of(w->p, value[i]);
+        one[i] = tile_count(t) == 1;
+        if (one[i]) snprintf(name[i], sizeof name[i], "&v%d", emit_root(w->k, value[i]));
+        else array_name(w, value[i], name[i]);
+        if (i > 1 || t->dtype == r->dtype) continue;
+        put_line(w, "%s *const x%d = (%s *)(scratch + %zu);", emit_type(r->dtype), i, emit_type(r->dtype), own);
+        put_line(w, "TSR_FREE");
+        put_line(w, "for (vm_i64 j = 0; j < %lld; j++) x%d[j] = vm_cast_%s_%s((%s)[j]);", (long long)tile_count(t), i,
+            emit_suffix(t->dtype), emit_suffix(r->dtype), name[i]);
+        snprintf(name[i], sizeof name[i], "x%d", i);
+        own += ((size_t)tile_count(t) * emit_size(r->dtype) + 63) & ~(size_t)63;
+    }
+    put_line(w, "tsr_dot_%s(%d, %d, %d, %s, %s, %s, %s);", emit_suffix(r->dtype), a->extent[0], b->extent[1],
+        a->extent[1], name[0], name[1], name[2], name[3]);
+    w->indent--;
+    put_line(w, "}");
+}

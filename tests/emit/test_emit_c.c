@@ -1,0 +1,98 @@
+/* Emitted C against the naive interpreter on random tile programs: every byte of every buffer. The programs of a run
+ * go into one translation unit, as the kernels of a plan do. */
+#include <dlfcn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "emit/emit.h"
+#include "harness.h"
+
+#include "../tile/vm_naive.inc"
+
+#include "../tile/vm_random.inc"
+
+typedef void kernel_fn(const void *arg, const int64_t *grid, int64_t begin, int64_t end, char *scratch);
+
+enum { PROGRAMS = 60 };
+
+static void *compile(const char *text, const char *flags) {
+    char dir[] = "/tmp/tessera-emit-XXXXXX", path[64], command[512];
+    if (!mkdtemp(dir)) return NULL;
+    snprintf(path, sizeof path, "%s/k.c", dir);
+    FILE *f = fopen(path, "w");
+    if (!f) return NULL;
+    fputs(text, f);
+    fclose(f);
+    snprintf(command, sizeof command, "cc -std=gnu11 -w -fPIC -shared -ffp-contract=off -fno-math-errno %s -o %s/k.so %s/k.c",
+        flags, dir, dir);
+    int rc = system(command);
+    snprintf(path, sizeof path, "%s/k.so", dir);
+    void *so = rc == 0 ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+    if (!so) fprintf(stderr, "cc: %s\n", dlerror());
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    if (!getenv("KEEP") && system(command)) CHECK_MSG(false, "%s stays behind", dir);
+    return so;
+}
+
+static void run_one(struct gen *g, kernel_fn *run, size_t scratch, struct store *got, struct store *want) {
+    static const int64_t grid[3] = {INSTANCES, 2, 1};
+    union vm_arg a[BUFS + OUTS + 6];
+    poison(want), poison(got);
+    arguments(g, want, a);
+    naive_run(g->p, grid, a);
+    arguments(g, got, a);
+    for (int i = 0; i < BUFS; i++) a[i].buf.p = want->in[i];
+    char *room = aligned_alloc(64, (scratch + 127) & ~(size_t)63);
+    memset(room, 0x7f, scratch);
+    run(a, grid, 0, INSTANCES * 2, room);
+    free(room);
+    agree(g->p, got, want, "emitted C");
+}
+
+static void check_flags(const char *flags) {
+    struct store got, want;
+    struct gen g[PROGRAMS];
+    size_t scratch[PROGRAMS];
+    bool claimed[PROGRAMS];
+    tsr_ctx *c = test_ctx();
+    struct str text;
+    int n = getenv("PROGRAMS") ? atoi(getenv("PROGRAMS")) : PROGRAMS;
+    if (n > PROGRAMS) n = PROGRAMS;
+    open_store(&want), open_store(&got);
+    str_init(&text, c);
+    emit_c_prelude(&text);
+    for (int i = 0; i < n; i++) {
+        struct emit_plan k;
+        char name[32];
+        claimed[i] = false;
+        if (!random_program(c, &g[i])) continue;
+        if (!emit_plan_init(&k, c, g[i].p, &claimed[i])) continue;
+        snprintf(name, sizeof name, "k%d", i);
+        emit_c_kernel(&text, &k, name);
+        scratch[i] = k.scratch;
+        emit_plan_release(&k);
+    }
+    CHECK_OK(c);
+    CHECK(!text.failed);
+    void *so = compile(text.s, flags);
+    CHECK(so != NULL);
+    int ran = 0;
+    for (int i = 0; so && i < n; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "k%d", i);
+        test_case("%s: program %d", flags, i);
+        if (claimed[i]) {
+            kernel_fn *run = (kernel_fn *)(uintptr_t)dlsym(so, name);
+            if (CHECK(run != NULL)) run_one(&g[i], run, scratch[i], &got, &want), ran++;
+        }
+    }
+    CHECK_MSG(ran > n / 4, "%d of %d programs were claimed", ran, n);
+    for (int i = 0; i < n; i++) tsr_tile_free(g[i].p);
+    if (so) dlclose(so);
+    str_release(&text);
+    close_store(&got), close_store(&want);
+    test_ctx_close(c);
+}
+
+TEST(random_programs_o1) { check_flags("-O1"); }
+TEST(zz_random_programs_o3_native) { check_flags("-O3 -march=native"); }
