@@ -1,10 +1,12 @@
-/* cpu.c: the CPU as a device: host memory, tile programs on the tile VM, library kernels of lib.h.
+/* cpu.c: the CPU as a device: host memory, tile programs on the tile VM or compiled from C, library kernels of lib.h.
  *
- * Handles of memory are host addresses. A kernel is compiled VM code; a launch spreads the grid over the context's
- * threads. Launches are synchronous, so sync has nothing to do. */
+ * Handles of memory are host addresses. A kernel is VM code, and compiled code when the C tier has it (jit.h); a launch
+ * spreads the grid over the context's threads. Launches are synchronous, so sync has nothing to do. */
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/sys.h"
+#include "device/cpu/jit.h"
 #include "device/cpu/lib.h"
 #include "device/devices.h"
 #include "tile/vm.h"
@@ -12,6 +14,11 @@
 struct cpu {
     struct device d;
     VEC(union vm_arg) arg; /* of the launch under way */
+    struct jit *jit;       /* NULL: the VM alone */
+};
+struct cpu_kernel {
+    struct vm_code *vm;
+    struct jit_kernel *c; /* NULL: the VM alone */
 };
 
 static tsr_status cpu_open(tsr_ctx *c, int index, struct device **out) {
@@ -19,12 +26,16 @@ static tsr_status cpu_open(tsr_ctx *c, int index, struct device **out) {
     struct cpu *p = mem_new(c, struct cpu);
     if (!p) return TSR_ENOMEM;
     p->d = (struct device){.ops = &device_cpu, .c = c, .host_memory = true};
+    bool failed;
+    p->jit = jit_open(c, &failed);
+    if (failed) return mem_del(c, p), TSR_ENOMEM;
     *out = &p->d;
     return TSR_OK;
 }
 
 static void cpu_close(struct device *d) {
     struct cpu *p = (struct cpu *)d;
+    jit_close(p->jit);
     vec_release(d->c, &p->arg);
     mem_del(d->c, p);
 }
@@ -38,25 +49,41 @@ static tsr_status cpu_copy(struct device *d, void *dst, const void *src, size_t 
     return TSR_OK;
 }
 
-static tsr_status cpu_compile(struct device *d, const tsr_tile *program, void **kernel) {
-    return (*kernel = vm_compile(d->c, program)) ? TSR_OK : tsr_error_status(d->c);
+static void cpu_unload(struct device *d, void *kernel) {
+    struct cpu_kernel *k = kernel;
+    vm_free(k->vm); /* compiled code stays with its unit */
+    mem_del(d->c, k);
 }
 
-static void cpu_unload(struct device *d, void *kernel) {
-    (void)d;
-    vm_free(kernel);
+static tsr_status cpu_compile(struct device *d, const tsr_tile *program, void **kernel) {
+    struct cpu *p = (struct cpu *)d;
+    struct cpu_kernel *k = mem_new(d->c, struct cpu_kernel);
+    if (!k) return TSR_ENOMEM;
+    k->vm = vm_compile(d->c, program);
+    if (k->vm && p->jit) k->c = jit_add(p->jit, program);
+    if (tsr_error_status(d->c)) return cpu_unload(d, k), tsr_error_status(d->c);
+    *kernel = k;
+    return TSR_OK;
 }
 
 static tsr_status cpu_launch(struct device *d, void *kernel, const int64_t grid[3], int n,
     const struct launch_arg *arg) {
     struct cpu *p = (struct cpu *)d;
+    struct cpu_kernel *k = kernel;
     if (!vec_reserve(d->c, &p->arg, (size_t)n + 1)) return TSR_ENOMEM;
     for (int i = 0; i < n; i++) {
         if (arg[i].is_buf) p->arg.v[i].buf.p = arg[i].buf, p->arg.v[i].buf.bytes = arg[i].bytes;
         else memcpy(p->arg.v[i].raw, arg[i].raw, sizeof arg[i].raw);
     }
     struct pool *pool = ctx_pool(d->c);
-    return pool ? vm_run(d->c, kernel, grid, p->arg.v, pool) : TSR_ENOMEM;
+    if (!pool) return TSR_ENOMEM;
+    if (!k->c) return vm_run(d->c, k->vm, grid, p->arg.v, pool);
+    jit_heat(p->jit, k->c, 0);
+    if (atomic_load_explicit(&k->c->run, memory_order_acquire)) return jit_run(p->jit, k->c, grid, p->arg.v, pool);
+    double start = clock_seconds();
+    tsr_status s = vm_run(d->c, k->vm, grid, p->arg.v, pool);
+    jit_heat(p->jit, k->c, clock_seconds() - start);
+    return s;
 }
 
 static bool cpu_lib_has(struct device *d, const char *name) {

@@ -1,0 +1,39 @@
+/* jit.h: the C tier of the CPU: kernels compiled by the system's C compiler while the VM already runs them.
+ *
+ * TSR_JIT: off; lazy (the default): a group of kernels is compiled in the background once the VM has spent a while on
+ * it, and swapped in when ready; now: compiled before its first launch. The text is emit.h's, so both tiers give the
+ * same bits and the swap cannot be seen. Kernels that were added since the last launch (those of a plan) share one
+ * translation unit. Compiled code is kept on disk under the hash of text, compiler and flags (TSR_CACHE), bounded in
+ * size; a damaged entry is built again; processes may share the folder. Where there is no compiler, or it fails, the VM
+ * goes on. */
+#ifndef DEVICE_CPU_JIT_H
+#define DEVICE_CPU_JIT_H
+
+#include <stdatomic.h>
+
+#include "emit/emit.h"
+#include "tile/vm.h"
+
+struct jit;
+typedef void jit_fn(const union vm_arg *arg, const int64_t *grid, int64_t begin, int64_t end, char *scratch);
+
+/* One kernel. run is NULL until its code is there. */
+struct jit_kernel {
+    _Atomic(jit_fn *) run;
+    size_t scratch;
+    struct jit_unit *unit;
+    struct jit_kernel *next; /* in its unit */
+    int number;
+};
+
+struct jit *jit_open(tsr_ctx *c, bool *failed); /* NULL: switched off or no compiler; failed: no memory (recorded) */
+void jit_close(struct jit *j);                  /* stops a compiler that still runs; NULL is accepted */
+/* NULL: the renderer does not claim the program (the context has no error), or no memory (it has). */
+struct jit_kernel *jit_add(struct jit *j, const tsr_tile *program);
+/* Before a launch of k on the VM: `seconds` were spent on its last one. May start the compiler, or wait for it (now). */
+void jit_heat(struct jit *j, struct jit_kernel *k, double seconds);
+/* Runs a grid on compiled code. k->run must be there. */
+tsr_status jit_run(struct jit *j, struct jit_kernel *k, const int64_t grid[3], const union vm_arg *args,
+    struct pool *pool);
+
+#endif

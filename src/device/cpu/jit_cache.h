@@ -1,0 +1,25 @@
+/* jit_cache.h: the system's C compiler, and the folder of what it made. Nothing here touches a context: it runs on the
+ * worker thread of jit.c. */
+#ifndef DEVICE_CPU_JIT_CACHE_H
+#define DEVICE_CPU_JIT_CACHE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct jit_tool {
+    char compiler[256];  /* path */
+    char identity[128];  /* changes when the compiler does: path, size, time of its file */
+    char folder[512];    /* of the cache; "" keeps nothing */
+    _Atomic int child;   /* pid of the compiler that runs, 0: none */
+    atomic_bool stopped;
+};
+
+/* TSR_CC, else the first of cc, gcc, clang on PATH. False: no compiler. */
+bool jit_tool_find(struct jit_tool *t);
+/* The text as a loaded shared object (dlopen), from the cache or from the compiler; NULL: it could not be had (said
+ * at TSR_DEBUG=1). */
+void *jit_tool_build(struct jit_tool *t, const char *text, size_t n);
+void jit_tool_stop(struct jit_tool *t); /* from another thread: ends a compiler that runs; later builds give NULL */
+
+#endif
