@@ -8,6 +8,7 @@
 cd "$(dirname "$0")/.." || exit 1
 logs=build/test-logs
 limit=${TSR_TEST_TIMEOUT:-300}
+export TSR_JIT="${TSR_JIT:-off}" # the tests of the C tier switch it on themselves
 counts='^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$'
 
 # run_one PRESET NAME COMMAND...

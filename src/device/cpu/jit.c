@@ -14,7 +14,7 @@
 #include "base/sys.h"
 #include "device/cpu/jit_cache.h"
 
-#define HOT_SECONDS 0.05
+#define HOT_SECONDS 0.1
 
 enum unit_state { UNIT_OPEN, UNIT_CLOSED, UNIT_QUEUED, UNIT_DONE };
 struct jit_unit {
@@ -67,6 +67,7 @@ static void *work(void *arg) {
         u->so = jit_tool_build(&j->tool, u->text.s, u->text.n);
         pthread_mutex_lock(&j->lock);
         if (u->so) publish(u);
+        str_release(&u->text);
         u->state = UNIT_DONE;
         pthread_cond_broadcast(&j->done);
     }
@@ -84,6 +85,7 @@ struct jit *jit_open(tsr_ctx *c, bool *failed) {
     struct jit *j = mem_new(c, struct jit);
     if (!j) return *failed = true, NULL;
     j->c = c, j->tool = tool, j->now = strcmp(mode, "now") == 0;
+    j->tool.background = !j->now;
     pthread_mutex_init(&j->lock, NULL);
     pthread_cond_init(&j->wake, NULL), pthread_cond_init(&j->done, NULL);
     if (pthread_create(&j->thread, NULL, work, j)) {

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -104,6 +105,7 @@ static bool run_compiler(struct jit_tool *t, const char *from, const char *to, c
     int rc = posix_spawn(&pid, t->compiler, &io, NULL, (char *const *)(uintptr_t)argv, environ);
     posix_spawn_file_actions_destroy(&io);
     if (rc) return false;
+    if (t->background) setpriority(PRIO_PROCESS, (id_t)pid, 19); /* the VM is computing meanwhile */
     atomic_store(&t->child, pid);
     if (atomic_load(&t->stopped)) kill(pid, SIGTERM);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {}

@@ -11,6 +11,7 @@ struct jit_tool {
     char compiler[256];  /* path */
     char identity[128];  /* changes when the compiler does: path, size, time of its file */
     char folder[512];    /* of the cache; "" keeps nothing */
+    bool background;     /* the compiler runs at the lowest priority */
     _Atomic int child;   /* pid of the compiler that runs, 0: none */
     atomic_bool stopped;
 };

@@ -1,0 +1,190 @@
+/* test_jit.c: the C tier beside the VM: same bits in every mode, a cache that survives damage and company, a compiler
+ * that fails. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/rng.h"
+#include "harness.h"
+#include "tessera/tessera.h"
+
+enum { ROWS = 37, WIDE = 130, OUT = 9 };
+
+static char folder[64];
+
+static void use(const char *mode, const char *compiler) {
+    setenv("TSR_JIT", mode, 1);
+    setenv("TSR_CACHE", folder, 1);
+    if (compiler) setenv("TSR_CC", compiler, 1);
+    else unsetenv("TSR_CC");
+}
+
+static bool has_compiler(void) { return system("command -v cc >/dev/null 2>&1") == 0; }
+
+static int entries(const char *suffix) {
+    int n = 0;
+    DIR *d = opendir(folder);
+    for (struct dirent *e; d && (e = readdir(d));) n += strstr(e->d_name, suffix) != NULL;
+    if (d) closedir(d);
+    return n;
+}
+
+static void open_folder(void) {
+    snprintf(folder, sizeof folder, "/tmp/tessera-jit-XXXXXX");
+    CHECK(mkdtemp(folder) != NULL);
+}
+
+static void remove_folder(void) {
+    char command[96];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    CHECK_EQ(system(command), 0);
+}
+
+/* Softmax regression, steps of plain descent: a little of everything that fuses. */
+static bool train(tsr_ctx *c, int steps, float *weights, size_t bytes) {
+    struct rng r = {.seed = 11, .stream = 3};
+    float x[ROWS * WIDE], w[WIDE * OUT];
+    for (int i = 0; i < ROWS * WIDE; i++) x[i] = (float)rng_normal(&r);
+    for (int i = 0; i < WIDE * OUT; i++) w[i] = 0.1f * (float)rng_normal(&r);
+    tsr_node *input = tsr_tensor(c, TSR_F32, 2, (int64_t[]){ROWS, WIDE}, x);
+    tsr_node *weight = tsr_keep(c, tsr_tensor(c, TSR_F32, 2, (int64_t[]){WIDE, OUT}, w));
+    for (int i = 0; i < steps && !tsr_error_status(c); i++) {
+        tsr_scope *s = tsr_scope_begin(c);
+        tsr_node *p = tsr_softmax(c, tsr_matmul(c, tsr_gelu(c, input, false), weight), -1), *grad;
+        tsr_node *loss = tsr_mean(c, tsr_mul(c, p, tsr_log(c, p)), 0, NULL, false);
+        if (tsr_grad(c, loss, 1, &weight, &grad)) break;
+        tsr_node *next = tsr_sub(c, weight, tsr_mul(c, grad, tsr_scalar_float(c, TSR_F32, 0.5)));
+        if (tsr_eval(c, 1, &next)) break;
+        tsr_keep(c, next);
+        tsr_drop(c, weight);
+        weight = next;
+        tsr_scope_end(c, s);
+    }
+    bool ok = tsr_read(c, weight, weights, bytes) == TSR_OK;
+    tsr_drop(c, weight);
+    return ok;
+}
+
+static void trained(int steps, float *weights) {
+    tsr_ctx *c = test_ctx();
+    CHECK(train(c, steps, weights, sizeof(float) * WIDE * OUT));
+    CHECK_OK(c);
+    test_ctx_close(c);
+}
+
+TEST(same_bits_in_every_mode) {
+    float vm[WIDE * OUT], other[WIDE * OUT];
+    if (!has_compiler()) {
+        test_skip("no C compiler here");
+        return;
+    }
+    open_folder();
+    use("off", NULL), trained(20, vm);
+    test_case("compiled first");
+    use("now", NULL), trained(20, other);
+    CHECK_EQ(memcmp(vm, other, sizeof vm), 0);
+    CHECK(entries(".so") > 0);
+    test_case("from the cache");
+    int before = entries(".so");
+    use("now", NULL), trained(20, other);
+    CHECK_EQ(memcmp(vm, other, sizeof vm), 0);
+    CHECK_EQ(entries(".so"), before);
+    CHECK_EQ(entries("build-"), 0);
+    test_case("swapped in while it runs");
+    remove_folder(), open_folder();
+    use("off", NULL), trained(3000, vm);
+    use("lazy", NULL), trained(3000, other);
+    CHECK_EQ(memcmp(vm, other, sizeof vm), 0);
+    CHECK_EQ(entries("build-"), 0); /* a compiler cut short leaves nothing */
+    remove_folder();
+}
+
+TEST(damaged_entries_are_built_again) {
+    float vm[WIDE * OUT], other[WIDE * OUT];
+    if (!has_compiler()) {
+        test_skip("no C compiler here");
+        return;
+    }
+    open_folder();
+    use("off", NULL), trained(2, vm);
+    use("now", NULL), trained(2, other);
+    for (int kind = 0; kind < 3; kind++) {
+        char path[400];
+        DIR *d = opendir(folder);
+        for (struct dirent *e; d && (e = readdir(d));) {
+            if (!strstr(e->d_name, ".so")) continue;
+            snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+            if (kind == 0) CHECK_EQ(truncate(path, 4000), 0);
+            if (kind == 1) CHECK_EQ(truncate(path, 0), 0);
+            if (kind == 2) {
+                int f = open(path, O_WRONLY);
+                CHECK(f >= 0 && pwrite(f, "damaged", 7, 3000) == 7);
+                close(f);
+            }
+        }
+        if (d) closedir(d);
+        test_case("damage %d", kind);
+        use("now", NULL), trained(2, other);
+        CHECK_EQ(memcmp(vm, other, sizeof vm), 0);
+    }
+    remove_folder();
+}
+
+TEST(processes_share_the_folder) {
+    float vm[WIDE * OUT], other[WIDE * OUT];
+    pid_t child[3];
+    if (!has_compiler()) {
+        test_skip("no C compiler here");
+        return;
+    }
+    open_folder();
+    use("off", NULL), trained(2, vm);
+    use("now", NULL);
+    for (int i = 0; i < 3; i++)
+        if ((child[i] = fork()) == 0) {
+            tsr_ctx *c = tsr_open(NULL);
+            bool ok = c && train(c, 2, other, sizeof other) && memcmp(vm, other, sizeof vm) == 0;
+            tsr_close(c);
+            _exit(ok ? 0 : 1);
+        }
+    for (int i = 0; i < 3; i++) {
+        int status;
+        CHECK_EQ(waitpid(child[i], &status, 0), child[i]);
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+    CHECK_EQ(entries("build-"), 0);
+    remove_folder();
+}
+
+TEST(the_vm_goes_on_without_a_compiler) {
+    float vm[WIDE * OUT], other[WIDE * OUT];
+    open_folder();
+    use("off", NULL), trained(2, vm);
+    static const char *const bad[] = {"/bin/false", "/no/such/compiler", "/bin/true"};
+    for (int i = 0; i < 3; i++) {
+        test_case("%s", bad[i]);
+        use("now", bad[i]), trained(2, other);
+        CHECK_EQ(memcmp(vm, other, sizeof vm), 0);
+    }
+    CHECK_EQ(entries(".so"), 0);
+    remove_folder();
+}
+
+TEST(a_folder_that_cannot_be_written) {
+    float vm[WIDE * OUT], other[WIDE * OUT];
+    if (!has_compiler()) {
+        test_skip("no C compiler here");
+        return;
+    }
+    open_folder();
+    use("off", NULL), trained(2, vm);
+    setenv("TSR_JIT", "now", 1), setenv("TSR_CACHE", "/proc/none/of/this", 1);
+    trained(2, other);
+    CHECK_EQ(memcmp(vm, other, sizeof vm), 0);
+    remove_folder();
+}
