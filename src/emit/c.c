@@ -110,7 +110,8 @@ static void write_moves(struct writer *w, const tsr_tv *from, int n, tsr_tv to, 
             bool wait = false; /* the source is a place that this move overwrites */
             for (int j = 0; j < n; j++) {
                 char c[24];
-                if (tile_count(tile_type_of(w->p, to + j)) > 1 && j != i) wait |= strcmp(copy_name(w, to + j, c), b) == 0;
+                if (j == i || tile_count(tile_type_of(w->p, to + j)) == 1) continue;
+                wait |= strcmp(copy_name(w, to + j, c), b) == 0;
             }
             if (strcmp(a, b) == 0) continue;
             if (!wait) {

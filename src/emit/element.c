@@ -70,7 +70,7 @@ static void put_f64(struct str *s, double v, bool single) {
     if (isnan(v) || isinf(v)) {
         uint64_t bits;
         memcpy(&bits, &v, sizeof bits);
-        if (single) str_printf(s, "TSR_U2F(0x%08xu)", (unsigned)(isnan(v) ? 0x7fc00000u : v > 0 ? 0x7f800000u : 0xff800000u));
+        if (single) str_printf(s, "TSR_U2F(0x%08xu)", isnan(v) ? 0x7fc00000u : v > 0 ? 0x7f800000u : 0xff800000u);
         else str_printf(s, "TSR_U2D(0x%016" PRIx64 "u)", bits);
         return;
     }

@@ -394,7 +394,8 @@ static void carry_in_place(struct emit_plan *k, const struct tile_inst *yield) {
         struct emit_value *n = &k->value.v[next];
         bool ok = n->home == EMIT_ARRAY && n->group >= 0 && n->same == TSR_TV_NONE &&
                   p->value.v[next].region == yield->region;
-        for (int32_t u = p->value.v[carry].inst + 1; ok && u < open->match; u++) ok = !reads_late(k, u, carry, n->group);
+        for (int32_t u = p->value.v[carry].inst + 1; ok && u < open->match; u++)
+            ok = !reads_late(k, u, carry, n->group);
         if (ok) n->same = carry;
     }
 }

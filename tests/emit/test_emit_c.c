@@ -7,13 +7,13 @@
 #include "emit/emit.h"
 #include "harness.h"
 
-#include "../tile/vm_naive.inc"
+#include "tile/vm_naive.inc"
 
-#include "../tile/vm_random.inc"
+#include "tile/vm_random.inc"
 
 typedef void kernel_fn(const void *arg, const int64_t *grid, int64_t begin, int64_t end, char *scratch);
 
-enum { PROGRAMS = 60 };
+enum { PROGRAMS = 40 };
 
 static void *compile(const char *text, const char *flags) {
     char dir[] = "/tmp/tessera-emit-XXXXXX", path[64], command[512];
@@ -23,8 +23,8 @@ static void *compile(const char *text, const char *flags) {
     if (!f) return NULL;
     fputs(text, f);
     fclose(f);
-    snprintf(command, sizeof command, "cc -std=gnu11 -w -fPIC -shared -ffp-contract=off -fno-math-errno %s -o %s/k.so %s/k.c",
-        flags, dir, dir);
+    snprintf(command, sizeof command, "cc -std=gnu11 -w -fPIC -shared -ffp-contract=off -fno-math-errno %s "
+        "-o %s/k.so %s/k.c", flags, dir, dir);
     int rc = system(command);
     snprintf(path, sizeof path, "%s/k.so", dir);
     void *so = rc == 0 ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
@@ -56,6 +56,7 @@ static void check_flags(const char *flags) {
     bool claimed[PROGRAMS];
     tsr_ctx *c = test_ctx();
     struct str text;
+    readable = BUFS - 1; /* the renderer does not claim block-quantised loads */
     int n = getenv("PROGRAMS") ? atoi(getenv("PROGRAMS")) : PROGRAMS;
     if (n > PROGRAMS) n = PROGRAMS;
     open_store(&want), open_store(&got);
@@ -76,17 +77,13 @@ static void check_flags(const char *flags) {
     CHECK(!text.failed);
     void *so = compile(text.s, flags);
     CHECK(so != NULL);
-    int ran = 0;
     for (int i = 0; so && i < n; i++) {
         char name[32];
         snprintf(name, sizeof name, "k%d", i);
         test_case("%s: program %d", flags, i);
-        if (claimed[i]) {
-            kernel_fn *run = (kernel_fn *)(uintptr_t)dlsym(so, name);
-            if (CHECK(run != NULL)) run_one(&g[i], run, scratch[i], &got, &want), ran++;
-        }
+        kernel_fn *run = CHECK(claimed[i]) ? (kernel_fn *)(uintptr_t)dlsym(so, name) : NULL;
+        if (CHECK(run != NULL)) run_one(&g[i], run, scratch[i], &got, &want);
     }
-    CHECK_MSG(ran > n / 4, "%d of %d programs were claimed", ran, n);
     for (int i = 0; i < n; i++) tsr_tile_free(g[i].p);
     if (so) dlclose(so);
     str_release(&text);
@@ -95,4 +92,4 @@ static void check_flags(const char *flags) {
 }
 
 TEST(random_programs_o1) { check_flags("-O1"); }
-TEST(zz_random_programs_o3_native) { check_flags("-O3 -march=native"); }
+TEST(random_programs_o3_native) { check_flags("-O3 -march=native"); }

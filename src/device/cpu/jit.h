@@ -26,11 +26,12 @@ struct jit_kernel {
     int number;
 };
 
-struct jit *jit_open(tsr_ctx *c, bool *failed); /* NULL: switched off or no compiler; failed: no memory (recorded) */
+/* NULL: switched off or no compiler; failed: no memory (recorded) */
+struct jit *jit_open(tsr_ctx *c, bool *failed);
 void jit_close(struct jit *j);                  /* stops a compiler that still runs; NULL is accepted */
 /* NULL: the renderer does not claim the program (the context has no error), or no memory (it has). */
 struct jit_kernel *jit_add(struct jit *j, const tsr_tile *program);
-/* Before a launch of k on the VM: `seconds` were spent on its last one. May start the compiler, or wait for it (now). */
+/* Before and after a launch of k on the VM, which took `seconds`: may start the compiler, or wait for it (now). */
 void jit_heat(struct jit *j, struct jit_kernel *k, double seconds);
 /* Runs a grid on compiled code. k->run must be there. */
 tsr_status jit_run(struct jit *j, struct jit_kernel *k, const int64_t grid[3], const union vm_arg *args,

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -121,39 +122,49 @@ void jit_tool_stop(struct jit_tool *t) {
 
 /* ---- files ---- */
 
-static char *read_all(const char *path, size_t *n) { /* malloc'ed; NULL: cannot be read */
-    FILE *f = fopen(path, "rb");
+struct bytes {
+    char *p; /* NULL: cannot be read, or empty */
+    size_t n;
+};
+
+static struct bytes map_bytes(const char *path) {
+    struct bytes b = {NULL, 0};
     struct stat s;
-    if (!f) return NULL;
-    char *p = fstat(fileno(f), &s) == 0 ? malloc((size_t)s.st_size + 1) : NULL;
-    *n = p ? fread(p, 1, (size_t)s.st_size, f) : 0;
-    fclose(f);
-    return p;
+    int f = open(path, O_RDONLY);
+    if (f < 0) return b;
+    if (fstat(f, &s) == 0 && s.st_size > 0) {
+        void *p = mmap(NULL, (size_t)s.st_size, PROT_READ, MAP_PRIVATE, f, 0);
+        if (p != MAP_FAILED) b.p = p, b.n = (size_t)s.st_size;
+    }
+    close(f);
+    return b;
+}
+
+static void unmap_bytes(struct bytes b) {
+    if (b.p) munmap(b.p, b.n);
 }
 
 static bool is_whole(const char *path) {
-    size_t n;
+    struct bytes b = map_bytes(path);
     struct footer f;
-    char *p = read_all(path, &n);
-    bool ok = p && n > sizeof f;
+    bool ok = b.n > sizeof f;
     if (ok) {
-        memcpy(&f, p + n - sizeof f, sizeof f);
-        ok = memcmp(f.mark, mark, sizeof mark) == 0 && f.length == n - sizeof f && f.hash == hash_bytes(0, p, n - sizeof f);
+        size_t n = b.n - sizeof f;
+        memcpy(&f, b.p + n, sizeof f);
+        ok = memcmp(f.mark, mark, sizeof mark) == 0 && f.length == n && f.hash == hash_bytes(0, b.p, n);
     }
-    free(p);
+    unmap_bytes(b);
     return ok;
 }
 
 static bool seal(const char *path) {
-    size_t n;
-    char *p = read_all(path, &n);
-    FILE *f = p ? fopen(path, "ab") : NULL;
-    struct footer foot = {.length = n, .hash = p ? hash_bytes(0, p, n) : 0};
+    struct bytes b = map_bytes(path);
+    struct footer foot = {.length = b.n, .hash = b.p ? hash_bytes(0, b.p, b.n) : 0};
+    FILE *f = b.p ? fopen(path, "ab") : NULL;
+    unmap_bytes(b);
     memcpy(foot.mark, mark, sizeof mark);
     bool ok = f && fwrite(&foot, sizeof foot, 1, f) == 1;
-    if (f) ok = fclose(f) == 0 && ok;
-    free(p);
-    return ok;
+    return f && fclose(f) == 0 && ok;
 }
 
 static bool write_text(const char *path, const char *text, size_t n) {
@@ -184,10 +195,10 @@ static void shrink(const char *folder) {
 }
 
 static void say_why(const char *log) {
-    size_t n;
-    char *p = log_on(1) ? read_all(log, &n) : NULL;
-    if (p) p[n] = 0, log_line(1, "the C compiler failed; the VM goes on: %.2000s", p);
-    free(p);
+    if (!log_on(1)) return;
+    struct bytes b = map_bytes(log);
+    log_line(1, "the C compiler failed; the VM goes on: %.*s", b.n < 2000 ? (int)b.n : 2000, b.p ? b.p : "");
+    unmap_bytes(b);
 }
 
 static void *compile(struct jit_tool *t, const char *text, size_t n, const char *entry) {
@@ -201,7 +212,10 @@ static void *compile(struct jit_tool *t, const char *text, size_t n, const char 
     bool built = write_text(from, text, n) && run_compiler(t, from, to, log);
     void *so = NULL;
     if (built) log_line(1, "C tier: %zu bytes of text compiled in %.2f s", n, clock_seconds() - start);
-    if (built && *entry && seal(to) && rename(to, entry) == 0) so = dlopen(entry, RTLD_NOW | RTLD_LOCAL), shrink(t->folder);
+    if (built && *entry && seal(to) && rename(to, entry) == 0) {
+        so = dlopen(entry, RTLD_NOW | RTLD_LOCAL);
+        shrink(t->folder);
+    }
     else if (built) so = dlopen(to, RTLD_NOW | RTLD_LOCAL);
     else if (!atomic_load(&t->stopped)) say_why(log);
     unlink(from), unlink(to), unlink(log), rmdir(dir);
