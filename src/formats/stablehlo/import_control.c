@@ -33,15 +33,27 @@ static bool bind_args(struct imp *p, const struct hlo_block *b, const struct imp
     for (int i = 0; i < b->narg; i++) {
         struct imp_value *v = imp_value(p, &b->arg[i]);
         *v = like[i];
-        v->shape_value = NULL;
         if (v->item) return imp_fail(p, b->parent->parent, "tuples as arguments of a region are not supported");
         if (v->node && tsr_is_poison(v->node = tsr_param(p->c, tsr_node_type(v->node), NULL))) return false;
     }
     return true;
 }
 
-/* The open fn gets the block as its body. NULL: it was dropped. */
-static tsr_fn *end_region(struct imp *p, const struct hlo_block *b, const struct imp_value *like) {
+/* x as type `want`, where symbolic sizes are equal but written differently; that they are is a check of the fn. */
+static tsr_node *as_written(struct imp *p, const struct hlo_op *last, tsr_node *x, const tsr_type *want) {
+    const tsr_type *have = tsr_node_type(x);
+    if (have == want || have->dtype != want->dtype || have->rank != want->rank) return x;
+    for (int a = 0; a < want->rank; a++)
+        if (!extent_require_equal(p->c, have->extent[a], want->extent[a], "%s: axis %d of a result is %s, not %s",
+            last->parent->parent->parent->name, a, extent_text(p->c, have->extent[a]),
+            extent_text(p->c, want->extent[a]))) return tsr_poison(p->c);
+    return tsr_prim_reshape(p->c, x, want);
+}
+
+/* The open fn gets the block as its body; its results are of the types want (NULL: of their own). NULL: it was
+ * dropped. */
+static tsr_fn *end_region(struct imp *p, const struct hlo_block *b, const struct imp_value *like, int nwant,
+    const tsr_type *const *want) {
     const struct hlo_op *last = b->last;
     tsr_node **out = arena_array(&p->arena, (size_t)last->noperand + 1, sizeof *out);
     const tsr_type *lift = p->lift;
@@ -51,7 +63,9 @@ static tsr_fn *end_region(struct imp *p, const struct hlo_block *b, const struct
     for (int i = 0; ok && i < last->noperand; i++) {
         const struct imp_value *v = imp_value(p, last->operand[i]);
         if (v->item) ok = imp_fail(p, last, "tuples as results of a region are not supported");
-        if (v->node) out[n++] = v->node;
+        if (!v->node) continue;
+        out[n] = want && n < nwant ? as_written(p, last, v->node, want[n]) : v->node;
+        n++;
     }
     p->lift = lift;
     if (ok) return tsr_fn_end(p->c, n, out);
@@ -59,13 +73,18 @@ static tsr_fn *end_region(struct imp *p, const struct hlo_block *b, const struct
     return NULL;
 }
 
-tsr_fn *imp_region_fn_of(struct imp *p, const struct hlo_region *r, const char *name, int narg,
-    const struct imp_value *like) {
+static tsr_fn *region_fn(struct imp *p, const struct hlo_region *r, const char *name, int narg,
+    const struct imp_value *like, int nwant, const tsr_type *const *want) {
     const struct hlo_block *b = block_of(p, r);
     if (!b) return NULL;
     if (b->narg != narg)
         return imp_fail(p, r->parent, "its %s takes %d values, %d are given", name, b->narg, narg), NULL;
-    return tsr_fn_begin(p->c, name) ? NULL : end_region(p, b, like);
+    return tsr_fn_begin(p->c, name) ? NULL : end_region(p, b, like, nwant, want);
+}
+
+tsr_fn *imp_region_fn_of(struct imp *p, const struct hlo_region *r, const char *name, int narg,
+    const struct imp_value *like) {
+    return region_fn(p, r, name, narg, like, 0, NULL);
 }
 
 /* Parameters of the declared types: bound through values that only carry a type of a node. */
@@ -81,7 +100,7 @@ tsr_fn *imp_region_fn(struct imp *p, const struct hlo_region *r, const char *nam
     return like ? imp_region_fn_of(p, r, name, b->narg, like) : NULL;
 }
 
-static bool is_scalar(const struct hlo_type *t) { return t->kind == HLO_T_TENSOR && t->rank == 0 && !t->quant; }
+static bool is_scalar(const struct hlo_type *t) { return t->kind == HLO_T_TENSOR && t->rank == 0; }
 
 bool imp_region_lifts(const struct hlo_region *r) {
     if (r->nblock != 1 || !r->block[0].last) return false;
@@ -137,6 +156,7 @@ bool imp_region_monoid(const struct hlo_region *r, int which, tsr_reduce *how) {
     const struct hlo_value *x = v->op->operand[0], *y = v->op->operand[1];
     const struct hlo_value *a = &b->arg[which], *o = &b->arg[which + b->narg / 2];
     if (which + b->narg / 2 >= b->narg || !((x == a && y == o) || (x == o && y == a))) return false;
+    if (a->type->kind == HLO_T_TENSOR && a->type->quant) return false; /* sums of stored integers are no sums */
     bool truth = a->type->elem == HLO_I1 && a->type->kind == HLO_T_TENSOR;
     for (size_t i = 0; i < sizeof monoids / sizeof *monoids; i++) {
         if (v->op->code != monoids[i].code) continue;
@@ -191,21 +211,33 @@ static bool set_results(struct imp *p, const struct hlo_op *op, tsr_node *tuple)
     return true;
 }
 
+/* Does the body hand its argument i on as it came? What is known of its sizes then holds in every turn. */
+static bool is_invariant(const struct hlo_region *body, int i) {
+    if (body->nblock != 1 || !body->block[0].last || i >= body->block[0].narg) return false;
+    const struct hlo_op *last = body->block[0].last;
+    return i < last->noperand && last->operand[i] == &body->block[0].arg[i];
+}
+
 bool imp_while(struct imp *p, const struct hlo_op *op) {
     struct imp_value *init = arena_array(&p->arena, (size_t)op->noperand + 1, sizeof *init);
     tsr_node **carry = arena_array(&p->arena, (size_t)op->noperand + 1, sizeof *carry), *tuple = NULL;
+    const tsr_type **type = arena_array(&p->arena, (size_t)op->noperand + 1, sizeof *type);
     int n = 0;
-    if (!init || !carry) return false;
+    if (!init || !carry || !type) return false;
     if (op->nregion != 2) return imp_fail(p, op, "it needs a condition and a body, it has %d regions", op->nregion);
     for (int i = 0; i < op->noperand; i++) {
         init[i] = *imp_value(p, op->operand[i]);
-        if (init[i].node) carry[n++] = init[i].node;
+        if (init[i].node) type[n] = tsr_node_type(init[i].node), carry[n++] = init[i].node;
+        if (!is_invariant(&op->region[1], i)) init[i].shape_value = NULL;
     }
     tsr_fn *cond = imp_region_fn_of(p, &op->region[0], "condition", op->noperand, init);
-    tsr_fn *body = cond ? imp_region_fn_of(p, &op->region[1], "body", op->noperand, init) : NULL;
+    tsr_fn *body = cond ? region_fn(p, &op->region[1], "body", op->noperand, init, n, type) : NULL;
     if (body) tuple = tsr_prim_while(p->c, cond, body, n, carry, 0);
     tsr_fn_free(p->c, cond), tsr_fn_free(p->c, body);
-    return body && set_results(p, op, tuple);
+    if (!body || !set_results(p, op, tuple)) return false;
+    for (int i = 0; i < op->nresult && i < op->noperand; i++)
+        imp_value(p, &op->result[i])->shape_value = init[i].shape_value;
+    return true;
 }
 
 /* The regions, in the order that cond counts its branches. */
@@ -214,9 +246,13 @@ static bool branches(struct imp *p, const struct hlo_op *op, tsr_node *index, bo
     tsr_fn **fn = arena_array(&p->arena, (size_t)n + 1, sizeof *fn);
     tsr_node *tuple = NULL;
     if (!fn || tsr_is_poison(index)) return false;
-    for (; made < n; made++) {
-        fn[made] = imp_region_fn_of(p, &op->region[falling ? n - 1 - made : made], "branch", 0, NULL);
+    const tsr_type **type = arena_array(&p->arena, (size_t)op->nresult + 1, sizeof *type);
+    int ntype = 0;
+    for (; type && made < n; made++) { /* the first branch says how results are typed */
+        fn[made] = region_fn(p, &op->region[falling ? n - 1 - made : made], "branch", 0, NULL, ntype, type);
         if (!fn[made]) break;
+        for (; !made && ntype < op->nresult && ntype < tsr_fn_results(fn[0]); ntype++)
+            type[ntype] = tsr_fn_result_type(fn[0], ntype);
     }
     if (made == n) tuple = tsr_prim_cond(p->c, index, n, fn, 0, NULL);
     for (int i = 0; i < made; i++) tsr_fn_free(p->c, fn[i]);

@@ -2,7 +2,7 @@
  *
  *   check.*                       the test suite's comparisons (import_check.c)
  *   Sharding, SPMD*, ...          notes to a partitioner or a memory planner: the value itself
- *   shape_assertion               a claim about sizes, made by a program that was checked when it was exported
+ *   shape_assertion               a claim about sizes: decided here, or a check when the fn runs
  *   cu_threefry2x32*              Threefry2x32 of a key and a counter, elementwise
  *   lapack_*_ffi                  JAX's names of LAPACK drivers on CPUs (import_lapack.c)
  *   lapack_*_ffi                  JAX's names of LAPACK drivers on CPUs: potrf, gesdd, syevd and heevd
@@ -15,6 +15,7 @@
 #include "formats/stablehlo/import_body.h"
 #include "formats/stablehlo/import_check.h"
 #include "formats/stablehlo/import_chlo.h"
+#include "formats/stablehlo/import_shape.h"
 #include "tessera/ops.h"
 
 /* ---- values that pass through ----------------------------------------------------------------------------------- */
@@ -25,10 +26,6 @@ static bool identity(struct imp *p, const struct hlo_op *op) {
     for (int i = 0; i < op->nresult; i++)
         if (!imp_forward(p, op, i, imp_operand_value(p, op, i))) return false;
     return true;
-}
-
-static bool nothing(struct imp *p, const struct hlo_op *op) {
-    return op->nresult == 0 || imp_fail(p, op, "%d results are declared, it has none", op->nresult);
 }
 
 /* ---- random ----------------------------------------------------------------------------------------------------- */
@@ -101,7 +98,7 @@ static bool mhlo_elem(struct imp *p, const struct hlo_op *op, const char *name) 
 static const struct { const char *name; bool (*build)(struct imp *p, const struct hlo_op *op); } targets[] = {
     {"Sharding", identity}, {"SPMDFullToShardShape", identity}, {"SPMDShardToFullShape", identity},
     {"annotate_device_placement", identity}, {"LayoutConstraint", identity}, {"MoveToDevice", identity},
-    {"MoveToHost", identity}, {"shape_assertion", nothing}, {"cu_threefry2x32", threefry},
+    {"MoveToHost", identity}, {"shape_assertion", imp_shape_assertion}, {"cu_threefry2x32", threefry},
     {"cu_threefry2x32_ffi", threefry}, {"mhlo.topk", topk},
 };
 

@@ -171,5 +171,6 @@ bool imp_dynamic_conv(struct imp *p, const struct hlo_op *op) {
 /* custom_call @shape_assertion(true, values...) {error_message}: the sizes of the arguments are as they must be. */
 bool imp_shape_assertion(struct imp *p, const struct hlo_op *op) {
     const char *what = hlo_get_text(op, "error_message");
+    if (op->nresult) return imp_fail(p, op, "%d results are declared, it has none", op->nresult);
     return imp_shape_holds(p, op, 0, what ? what : "the sizes of the arguments are not as the program asserts");
 }

@@ -8,8 +8,9 @@
  *
  * Truth is 0 or 1, so compare, and, or, not and select are arithmetic too: a < b is max(min(b - a, 1), 0). With bounds
  * of the symbols most of it folds. An integer argument is a symbol of its own (arg0, arg1[2]), which takes its value
- * from the argument when the fn runs, but only if an extent is made of it (tsr_fn_size). As sizes, integers are taken
- * not to overflow; constants wrap as their types do. */
+ * from the argument when the fn runs, but only if an extent is made of it (tsr_fn_size). Scalars of which extents are
+ * made are not negative (JAX's dimension arguments); elements of vectors, which may be starts of slices, can be. As
+ * sizes, integers are taken not to overflow; constants wrap as their types do. */
 #include <stdio.h>
 #include <string.h>
 
@@ -392,7 +393,7 @@ bool imp_shape_param(struct imp *p, int arg, struct imp_value *v) {
     if (!e) return false;
     for (int64_t i = 0; i < n; i++) {
         snprintf(name, sizeof name, v->type->rank ? "arg%d[%lld]" : "arg%d", arg, (long long)i);
-        e[i] = tsr_extent_symbol(p->c, name, 0, INT32_MAX);
+        e[i] = tsr_extent_symbol(p->c, name, v->type->rank ? INT32_MIN : 0, INT32_MAX);
         if (!e[i] || !vec_push(p->c, &p->sizes, ((struct imp_size){v->node, i, e[i]}))) return false;
     }
     v->shape_value = e;
