@@ -185,6 +185,11 @@ TEST(operations) {
 
 static const struct { const char *name, *text; } controls[] = {
     {"while with a call", LOOP "  func.return\n}\n"},
+    {"update of one element at a place, both known at run time", LOOP
+        "  %u = stablehlo.reshape %r#1 : (tensor<i64>) -> tensor<1xi64>\n"
+        "  %v = stablehlo.constant dense<7> : tensor<3xi64>\n"
+        "  %w = stablehlo.dynamic_update_slice %v, %u, %r#0 : (tensor<3xi64>, tensor<1xi64>, tensor<i64>) -> "
+        "tensor<3xi64>\n  check.expect_eq_const %w, dense<[7, 7, 1024]> : tensor<3xi64>\n  func.return\n}\n"},
     {"if true", BRANCH("if", "true", "i1", "[1, 2]")},
     {"if false", BRANCH("if", "false", "i1", "[-1, -2]")},
     {"case 0", BRANCH("case", "0", "i32", "[1, 2]")},

@@ -32,6 +32,34 @@ static const struct { enum hlo_opcode code; tsr_scalar fn; uint8_t arity; } elem
     {HLO_OP_XOR, TSR_S_XOR, 2},
 };
 
+/* ---- complex numbers, where the scalar function takes floats alone ---------------------------------------------- */
+
+static tsr_node *parts(tsr_ctx *c, tsr_node *like, double re, double im) {
+    tsr_dtype t = dtype_real(tsr_node_dtype(like));
+    tsr_node *z = tsr_prim2(c, TSR_S_COMPLEX, tsr_scalar_float(c, t, re), tsr_scalar_float(c, t, im));
+    return tsr_broadcast_like(c, z, like);
+}
+
+/* z^(1/3), the principal root. */
+static tsr_node *complex_cbrt(tsr_ctx *c, tsr_node *z) {
+    return tsr_prim2(c, TSR_S_POW, z, parts(c, z, 1.0 / 3, 0));
+}
+
+/* -i log((x + iy) / sqrt(x^2 + y^2)). */
+static tsr_node *complex_atan2(tsr_ctx *c, tsr_node *y, tsr_node *x) {
+    tsr_node *sum = tsr_prim2(c, TSR_S_ADD, tsr_prim2(c, TSR_S_MUL, x, x), tsr_prim2(c, TSR_S_MUL, y, y));
+    tsr_node *turn = tsr_prim2(c, TSR_S_ADD, x, tsr_prim2(c, TSR_S_MUL, parts(c, y, 0, 1), y));
+    tsr_node *unit = tsr_prim2(c, TSR_S_DIV, turn, tsr_prim1(c, TSR_S_SQRT, sum));
+    return tsr_prim2(c, TSR_S_MUL, parts(c, x, 0, -1), tsr_prim1(c, TSR_S_LOG, unit));
+}
+
+static tsr_node *scalar_function(tsr_ctx *c, tsr_scalar fn, int n, tsr_node **x) {
+    bool complex = !tsr_is_poison(x[0]) && dtype_is_complex(tsr_node_dtype(x[0]));
+    if (complex && fn == TSR_S_CBRT) return complex_cbrt(c, x[0]);
+    if (complex && fn == TSR_S_ATAN2) return complex_atan2(c, x[0], x[1]);
+    return tsr_prim_elem(c, fn, n, x);
+}
+
 bool imp_elem(struct imp *p, const struct hlo_op *op) {
     size_t i = 0;
     while (elem_table[i].code != op->code) i++;
@@ -39,7 +67,7 @@ bool imp_elem(struct imp *p, const struct hlo_op *op) {
     tsr_node *x[3];
     if (op->noperand != n) return imp_fail(p, op, "it takes %d operands, %d are given", n, op->noperand);
     for (int j = 0; j < n; j++) x[j] = imp_operand(p, op, j);
-    return imp_result(p, op, 0, tsr_prim_elem(p->c, elem_table[i].fn, n, x));
+    return imp_result(p, op, 0, scalar_function(p->c, elem_table[i].fn, n, x));
 }
 
 /* ---- compare ---------------------------------------------------------------------------------------------------- */
