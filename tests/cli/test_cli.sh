@@ -52,7 +52,7 @@ losses() { sed -n 's/^{"event":"step","epoch":\([0-9]*\),"step":\([0-9]*\),"loss
 
 
 # ---- help and use
-for verb in train predict run verify plan conformance bench env version help; do
+for verb in train predict run print verify plan conformance bench env version help; do
     ok "$verb --help" exits 0 "Usage: tessera $verb" "$program" $verb --help
     ok "help $verb" exits 0 "Usage: tessera $verb" "$program" help $verb
 done
@@ -111,6 +111,10 @@ ok "run reads what it wrote" exits 1 "f32[3,2]" "$program" run "$work/f.mlir" -i
 ok "run with random inputs" exits 0 "result 0: f32[3,2]" "$program" run "$work/f.mlir" --random 1
 ok "run needs inputs" exits 1 "takes 1 inputs, 0 are given" "$program" run "$work/f.mlir"
 ok "run of no entry" exits 1 "no function @f" "$program" run "$work/f.mlir" --entry f
+ok "print" exits 0 "stablehlo.transpose %arg0, dims = [1, 0]" "$program" print "$work/f.mlir"
+ok "print generic" exits 0 '"stablehlo.add"(' "$program" print "$work/f.mlir" --generic
+ok "what is printed can be run" sh -c "'$program' print '$work/f.mlir' >'$work/g.mlir' &&
+    '$program' run '$work/g.mlir' -i '$work/x.npy' | grep -q '2 8 4 10 6 12'"
 ok "verify" exits 0 "2 operations agree" "$program" verify "$work/f.mlir" --random 3
 ok "positions in errors" exits 1 "f.mlir:2:" sh -c "sed 's/dims = .1, 0./dims = [1, 1]/' '$work/f.mlir' >'$work/bad.f.mlir'
     '$program' run '$work/bad.f.mlir' --random 0"
