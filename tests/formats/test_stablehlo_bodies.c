@@ -4,7 +4,7 @@
  * is expected: literals worked out by hand, or naive loops of the specification's formulas over random inputs. A wrong
  * order of a fold, a skipped or doubled initial value, an unstable network or a scatter that drops the wrong elements
  * fails here. Bodies that no primitive has are written so that an equal primitive body exists (a - (-b) for a + b). */
-#include <inttypes.h>
+#include <complex.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -179,6 +179,27 @@ static const struct literal literals[] = {
         "%y:2 = stablehlo.custom_call @cu_threefry2x32(%x, %x, %x, %x) : (tensor<1xui32>, tensor<1xui32>, "
         "tensor<1xui32>, tensor<1xui32>) -> (tensor<1xui32>, tensor<1xui32>)\n"
         "return %y#0, %y#1 : tensor<1xui32>, tensor<1xui32>\n"), 2, {0x6b200159, 0x99ba4efe}, 0},
+    {"einsum", FN("tensor<2x2xf32>",
+        "%x = stablehlo.constant dense<[[1.0, 2.0], [3.0, 4.0]]> : tensor<2x2xf32>\n"
+        "%y = stablehlo.einsum %x, %x, config = \"ij,kj->ik\" : (tensor<2x2xf32>, tensor<2x2xf32>) -> tensor<2x2xf32>\n"
+        "return %y : tensor<2x2xf32>\n"), 4, {5, 11, 11, 25}, 0},
+    {"ragged_dot, ragged contraction", FN("tensor<2x1x1xf32>",
+        "%x = stablehlo.constant dense<[[1.0, 2.0, 3.0, 4.0]]> : tensor<1x4xf32>\n"
+        "%w = stablehlo.constant dense<[[1.0], [10.0], [100.0], [1000.0]]> : tensor<4x1xf32>\n"
+        "%g = stablehlo.constant dense<[1, 2]> : tensor<2xi32>\n"
+        "%y = \"chlo.ragged_dot\"(%x, %w, %g) {ragged_dot_dimension_numbers = #chlo.ragged_dot<"
+        "lhs_batching_dimensions = [], rhs_batching_dimensions = [], lhs_contracting_dimensions = [1], "
+        "rhs_contracting_dimensions = [0], lhs_ragged_dimensions = [1], rhs_group_dimensions = []>} : (tensor<1x4xf32>, tensor<4x1xf32>, tensor<2xi32>) "
+        "-> tensor<2x1x1xf32>\nreturn %y : tensor<2x1x1xf32>\n"), 2, {1, 320}, 0},
+    {"mhlo.topk", FN("(tensor<2xf32>, tensor<2xi32>)",
+        "%x = stablehlo.constant dense<[1.0, 7.0, 3.0, 7.0]> : tensor<4xf32>\n"
+        "%y:2 = stablehlo.custom_call @mhlo.topk(%x) {mhlo.attributes = {k = 2 : i64, largest = true}, mhlo.version "
+        "= 1 : i64} : (tensor<4xf32>) -> (tensor<2xf32>, tensor<2xi32>)\n"
+        "return %y#0, %y#1 : tensor<2xf32>, tensor<2xi32>\n"), 4, {7, 7, 1, 3}, 0},
+    {"Sharding", FN("tensor<2xi32>",
+        "%x = stablehlo.constant dense<[1, 2]> : tensor<2xi32>\n"
+        "%y = stablehlo.custom_call @Sharding(%x) {mhlo.sharding = \"{replicated}\"} : (tensor<2xi32>) -> "
+        "tensor<2xi32>\nreturn %y : tensor<2xi32>\n"), 2, {1, 2}, 0},
     {"lapack_spotrf_ffi", FN("(tensor<2x2xf32>, tensor<i32>)",
         "%x = stablehlo.constant dense<[[4.0, 2.0], [2.0, 5.0]]> : tensor<2x2xf32>\n"
         "%y:2 = stablehlo.custom_call @lapack_spotrf_ffi(%x) {mhlo.backend_config = {uplo = 76 : ui8}} : "
@@ -248,7 +269,8 @@ struct axis { int64_t n, window, stride, base, dilation, low, high, windows; };
 static struct axis random_axis(bool dilations) {
     struct axis a;
     do {
-        a = (struct axis){.n = test_int(1, 7), .window = test_int(1, 4), .stride = test_int(1, 3), .base = 1,
+        a = (struct axis){.n = test_int(1, 14), .window = test_int(1, dilations ? 11 : 4),
+                          .stride = test_int(1, 3), .base = 1,
                           .dilation = 1, .low = test_int(0, 2), .high = test_int(0, 2)};
         if (dilations) a.base = test_int(1, 2), a.dilation = test_int(1, 3), a.low -= test_int(0, 1);
         int64_t padded = a.low + a.high + (a.n - 1) * a.base + 1, span = (a.window - 1) * a.dilation + 1;
@@ -268,8 +290,8 @@ TEST(reduce_window_random) {
     for (int k = 0; k < 30; k++) {
         struct axis r = random_axis(true), q = random_axis(true);
         int body = k % BODIES;
-        float v[64];
-        double want[256], init = k % 2 ? 0.25 : 0;
+        float v[14 * 14];
+        double want[VALUES_MAX], init = k % 2 ? 0.25 : 0;
         int n = 0;
         struct str text;
         test_case("%s, windows %dx%d of %dx%d", body_name[body], (int)r.windows, (int)q.windows, (int)r.n, (int)q.n);
@@ -309,8 +331,8 @@ TEST(select_and_scatter_random) {
     tsr_ctx *c = test_ctx();
     for (int k = 0; k < 24; k++) {
         struct axis r = random_axis(false), q = random_axis(false);
-        float v[64], u[256];
-        double want[64], init = k % 2 ? 1.5 : 0;
+        float v[14 * 14], u[18 * 18];
+        double want[14 * 14], init = k % 2 ? 1.5 : 0;
         struct str text;
         test_case("%s, windows %dx%d of %dx%d", k % 4 < 2 ? "primitive" : "fold", (int)r.windows, (int)q.windows,
             (int)r.n, (int)q.n);
@@ -377,6 +399,191 @@ TEST(scatter_random) {
         check_text(c, text.s, 3, x, (int)(d[0] * d[1]), want, 0);
         str_release(&text);
         tsr_scope_end(c, s);
+    }
+}
+
+/* ---- reductions of pairs ----------------------------------------------------------------------------------------- */
+
+/* JAX's argmax and argmin, with ties and NaN. */
+TEST(argreduce_random) {
+    tsr_ctx *c = test_ctx();
+    for (int k = 0; k < 16; k++) {
+        int n = (int)test_int(1, 9);
+        bool greatest = k % 2;
+        float v[3 * 9];
+        double want[6];
+        struct str text;
+        test_case("%s of %d", greatest ? "argmax" : "argmin", n);
+        tsr_scope *s = tsr_scope_begin(c);
+        for (int i = 0; i < 3 * n; i++) v[i] = k > 7 && test_int(0, 5) == 0 ? NAN : (float)test_int(-2, 2);
+        for (int row = 0; row < 3; row++) {
+            int best = 0;
+            for (int i = 1; i < n; i++) {
+                float a = v[row * n + best], b = v[row * n + i];
+                if (!isnan(a) && (isnan(b) || (greatest ? b > a : b < a))) best = i;
+            }
+            want[row] = (double)v[row * n + best], want[3 + row] = best;
+        }
+        tsr_node *x = tsr_tensor(c, TSR_F32, 2, (int64_t[]){3, n}, v);
+        str_init(&text, c);
+        str_printf(&text, "func.func @main(%%x: tensor<3x%dxf32>) -> (tensor<3xf32>, tensor<3xi32>) {\n"
+            "%%k = stablehlo.iota dim = 1 : tensor<3x%dxi32>\n%%i = stablehlo.constant dense<%s> : tensor<f32>\n"
+            "%%z = stablehlo.constant dense<0> : tensor<i32>\n%%y:2 = \"stablehlo.reduce\"(%%x, %%k, %%i, %%z) "
+            "<{dimensions = array<i64: 1>}> ({\n^bb0(%%a: tensor<f32>, %%p: tensor<i32>, %%b: tensor<f32>, "
+            "%%q: tensor<i32>):\n%%0 = stablehlo.compare %s, %%a, %%b : (tensor<f32>, tensor<f32>) -> tensor<i1>\n"
+            "%%1 = stablehlo.compare NE, %%a, %%a : (tensor<f32>, tensor<f32>) -> tensor<i1>\n"
+            "%%2 = stablehlo.or %%0, %%1 : tensor<i1>\n"
+            "%%3 = stablehlo.compare EQ, %%a, %%b : (tensor<f32>, tensor<f32>) -> tensor<i1>\n"
+            "%%4 = stablehlo.compare LT, %%p, %%q : (tensor<i32>, tensor<i32>) -> tensor<i1>\n"
+            "%%5 = stablehlo.and %%3, %%4 : tensor<i1>\n%%6 = stablehlo.or %%2, %%5 : tensor<i1>\n"
+            "%%7 = stablehlo.select %%2, %%a, %%b : tensor<i1>, tensor<f32>\n"
+            "%%8 = stablehlo.select %%6, %%p, %%q : tensor<i1>, tensor<i32>\n"
+            "stablehlo.return %%7, %%8 : tensor<f32>, tensor<i32>\n}) : (tensor<3x%dxf32>, tensor<3x%dxi32>, "
+            "tensor<f32>, tensor<i32>) -> (tensor<3xf32>, tensor<3xi32>)\n"
+            "return %%y#0, %%y#1 : tensor<3xf32>, tensor<3xi32>\n}\n", n, n, greatest ? "0xFF800000" : "0x7F800000",
+            greatest ? "GT" : "LT", n, n);
+        check_text(c, text.s, 1, &x, 6, want, 0);
+        str_release(&text);
+        tsr_scope_end(c, s);
+    }
+}
+
+/* ---- matrices and complex functions ------------------------------------------------------------------------------ */
+
+typedef double complex cx;
+
+/* q r = a and q^H q = 1 for the factors that geqrf and orgqr give; real: the imaginary parts of a are 0. */
+static void check_factors(int m, int n, int k, const cx *a, const double *v) {
+    const double *qr = v, *qi = v + m * k, *rr = qi + m * k, *ri = rr + m * n;
+    for (int i = 0; i < m; i++)
+        for (int j = 0; j < n; j++) {
+            cx sum = 0;
+            for (int e = 0; e < k && e <= j; e++)
+                sum += (qr[i * k + e] + I * qi[i * k + e]) * (rr[e * n + j] + I * ri[e * n + j]);
+            CHECK_MSG(cabs(sum - a[i * n + j]) < 1e-9, "(q r)[%d, %d] = %g, not %g", i, j, creal(sum),
+                creal(a[i * n + j]));
+        }
+    for (int i = 0; i < k; i++)
+        for (int j = 0; j < k; j++) {
+            cx sum = 0;
+            for (int e = 0; e < m; e++)
+                sum += (qr[e * k + i] - I * qi[e * k + i]) * (qr[e * k + j] + I * qi[e * k + j]);
+            CHECK_MSG(cabs(sum - (i == j)) < 1e-9, "(q^H q)[%d, %d] = %g", i, j, creal(sum));
+        }
+}
+
+TEST(householder) {
+    tsr_ctx *c = test_ctx();
+    for (int t = 0; t < 12; t++) {
+        int m = (int)test_int(1, 5), n = (int)test_int(1, 5), k = m < n ? m : n;
+        double re[25], im[25];
+        cx a[25];
+        struct str text;
+        struct values got;
+        test_case("%s %dx%d", t % 2 ? "complex" : "real", m, n);
+        tsr_scope *s = tsr_scope_begin(c);
+        for (int i = 0; i < m * n; i++) {
+            re[i] = test_normal(), im[i] = t % 2 ? test_normal() : 0;
+            if (t > 8 && i / n > i % n) re[i] = im[i] = 0; /* nothing to reflect */
+            a[i] = re[i] + I * im[i];
+        }
+        tsr_node *x[2] = {tsr_tensor(c, TSR_F64, 2, (int64_t[]){m, n}, re),
+                          tsr_tensor(c, TSR_F64, 2, (int64_t[]){m, n}, im)};
+        str_init(&text, c);
+        str_printf(&text, "func.func @main(%%x: tensor<%dx%dxf64>, %%y: tensor<%dx%dxf64>) -> (tensor<%dx%dxf64>, "
+            "tensor<%dx%dxf64>, tensor<%dx%dxf64>, tensor<%dx%dxf64>) {\n"
+            "%%a = stablehlo.complex %%x, %%y : tensor<%dx%dxcomplex<f64>>\n"
+            "%%f:2 = stablehlo.custom_call @lapack_zgeqrf_ffi(%%a) : (tensor<%dx%dxcomplex<f64>>) -> "
+            "(tensor<%dx%dxcomplex<f64>>, tensor<%dxcomplex<f64>>)\n"
+            "%%v = stablehlo.slice %%f#0 [0:%d, 0:%d] : (tensor<%dx%dxcomplex<f64>>) -> tensor<%dx%dxcomplex<f64>>\n"
+            "%%q = stablehlo.custom_call @lapack_zungqr_ffi(%%v, %%f#1) : (tensor<%dx%dxcomplex<f64>>, "
+            "tensor<%dxcomplex<f64>>) -> tensor<%dx%dxcomplex<f64>>\n", m, n, m, n, m, k, m, k, m, n, m, n, m, n, m, n,
+            m, n, k, m, k, m, n, m, k, m, k, k, m, k);
+        str_printf(&text, "%%0 = stablehlo.real %%q : (tensor<%dx%dxcomplex<f64>>) -> tensor<%dx%dxf64>\n"
+            "%%1 = stablehlo.imag %%q : (tensor<%dx%dxcomplex<f64>>) -> tensor<%dx%dxf64>\n"
+            "%%2 = stablehlo.real %%f#0 : (tensor<%dx%dxcomplex<f64>>) -> tensor<%dx%dxf64>\n"
+            "%%3 = stablehlo.imag %%f#0 : (tensor<%dx%dxcomplex<f64>>) -> tensor<%dx%dxf64>\n"
+            "return %%0, %%1, %%2, %%3 : tensor<%dx%dxf64>, tensor<%dx%dxf64>, tensor<%dx%dxf64>, tensor<%dx%dxf64>\n"
+            "}\n", m, k, m, k, m, k, m, k, m, n, m, n, m, n, m, n, m, k, m, k, m, n, m, n);
+        for (int vm = 0; vm < 2; vm++)
+            if (CHECK(run_text(c, text.s, 2, x, vm != 0, &got)) && CHECK_EQ(got.n, 2 * m * k + 2 * m * n))
+                check_factors(m, n, k, a, got.v);
+        CHECK_OK(c);
+        str_release(&text);
+        tsr_scope_end(c, s);
+    }
+}
+
+static const struct { const char *name; cx (*fn)(cx); } functions[] = {
+    {"asin", casin}, {"acos", cacos}, {"asinh", casinh}, {"acosh", cacosh}, {"atan", catan}, {"atanh", catanh},
+    {"sinh", csinh}, {"cosh", ccosh}, {"tan", ctan},
+};
+
+/* Arguments of all sizes, near and on the axes and the branch points. */
+static double coordinate(void) {
+    static const double corner[] = {0, -0.0, 1, -1, 0.5, 1 + 1e-9, 1e-8, -1e-3};
+    int64_t k = test_int(0, 15);
+    return k < 8 ? corner[k] : test_normal() * (k < 11 ? 1 : k < 14 ? 4 : 0.05);
+}
+
+TEST(complex_functions) {
+    tsr_ctx *c = test_ctx();
+    for (size_t f = 0; f < sizeof functions / sizeof *functions; f++) {
+        enum { N = 64 };
+        double re[N], im[N], want[2 * N];
+        char text[600];
+        test_case("chlo.%s", functions[f].name);
+        tsr_scope *s = tsr_scope_begin(c);
+        for (int i = 0; i < N; i++) {
+            cx w;
+            do {
+                re[i] = coordinate(), im[i] = coordinate();
+                w = functions[f].fn(CMPLX(re[i], im[i]));
+            } while (!isfinite(creal(w)) || !isfinite(cimag(w)));
+            want[i] = creal(w), want[N + i] = cimag(w);
+        }
+        tsr_node *x[2] = {tsr_tensor(c, TSR_F64, 1, (int64_t[]){N}, re), tsr_tensor(c, TSR_F64, 1, (int64_t[]){N}, im)};
+        snprintf(text, sizeof text, "func.func @main(%%x: tensor<%dxf64>, %%y: tensor<%dxf64>) -> (tensor<%dxf64>, "
+            "tensor<%dxf64>) {\n%%z = stablehlo.complex %%x, %%y : tensor<%dxcomplex<f64>>\n"
+            "%%w = chlo.%s %%z : tensor<%dxcomplex<f64>> -> tensor<%dxcomplex<f64>>\n"
+            "%%0 = stablehlo.real %%w : (tensor<%dxcomplex<f64>>) -> tensor<%dxf64>\n"
+            "%%1 = stablehlo.imag %%w : (tensor<%dxcomplex<f64>>) -> tensor<%dxf64>\n"
+            "return %%0, %%1 : tensor<%dxf64>, tensor<%dxf64>\n}\n", N, N, N, N, N, functions[f].name, N, N, N, N, N, N,
+            N, N);
+        check_text(c, text, 2, x, 2 * N, want, 1e-10);
+        tsr_scope_end(c, s);
+    }
+}
+
+/* ---- random numbers ---------------------------------------------------------------------------------------------- */
+
+TEST(rng_distributions) {
+    static const struct { const char *type, *a, *b, *how; double lo, hi, mean, deviation; } draws[] = {
+        {"f32", "2.0", "5.0", "UNIFORM", 2, 5, 3.5, 0.866}, {"f64", "-1.0", "3.0", "NORMAL", -20, 20, -1, 3},
+        {"i32", "-3", "4", "UNIFORM", -3, 3, 0, 2}, {"ui8", "250", "255", "UNIFORM", 250, 254, 252, 1.414},
+    };
+    tsr_ctx *c = test_ctx();
+    for (size_t k = 0; k < sizeof draws / sizeof *draws; k++) {
+        enum { N = 4000 };
+        char text[400];
+        struct values got;
+        test_case("%s %s", draws[k].how, draws[k].type);
+        snprintf(text, sizeof text, FN("tensor<4000x%s>", "%%a = stablehlo.constant dense<%s> : tensor<%s>\n"
+            "%%b = stablehlo.constant dense<%s> : tensor<%s>\n%%n = stablehlo.constant dense<4000> : tensor<1xi64>\n"
+            "%%y = stablehlo.rng %%a, %%b, %%n, distribution = %s : (tensor<%s>, tensor<%s>, tensor<1xi64>) -> "
+            "tensor<4000x%s>\nreturn %%y : tensor<4000x%s>\n"), draws[k].type, draws[k].a, draws[k].type, draws[k].b,
+            draws[k].type, draws[k].how, draws[k].type, draws[k].type, draws[k].type, draws[k].type);
+        for (int vm = 0; vm < 2; vm++) {
+            double sum = 0, squares = 0;
+            if (!CHECK(run_text(c, text, 0, NULL, vm != 0, &got)) || !CHECK_EQ(got.n, N)) continue;
+            for (int i = 0; i < N; i++) {
+                CHECK(got.v[i] >= draws[k].lo && got.v[i] <= draws[k].hi);
+                sum += got.v[i], squares += (got.v[i] - draws[k].mean) * (got.v[i] - draws[k].mean);
+            }
+            CHECK_CLOSE(sum / N, draws[k].mean, 0, 5 * draws[k].deviation / sqrt(N));
+            CHECK_CLOSE(sqrt(squares / N), draws[k].deviation, 0.06, 0);
+        }
+        CHECK_OK(c);
     }
 }
 

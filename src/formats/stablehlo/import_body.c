@@ -1,14 +1,17 @@
 /* import_body.c: scalar bodies on whole tensors, and folds with them.
  *
  * A fold along an axis of n elements takes about log2 n applications of the body, each on whole tensors: neighbours are
- * combined in pairs, the odd one out waits. A window fold uses that overlapping windows share their parts: with
- * f_1 = x and f_2m[i] = f_m[i] o f_m[i + m d] every window is a product of the f of powers of two, in order. Both are
- * trees of the kind that the specification of reduce admits: in-order over the elements. */
+ * combined in pairs, the odd one out waits. Short windows are folded one element after the other, as the reference
+ * interpreter does; long ones use that overlapping windows share their parts: with f_1 = x and
+ * f_2m[i] = f_m[i] o f_m[i + m d] every window is a product of the f of powers of two, in order. All are trees of the
+ * kind that the specification of reduce admits: in-order over the elements. */
 #include <math.h>
 
 #include "formats/stablehlo/import_body.h"
 #include "tessera/ops.h"
 #include "tessera/transform.h"
+
+enum { WINDOW_SHORT = 8 };
 
 /* ---- bodies ----------------------------------------------------------------------------------------------------- */
 
@@ -128,14 +131,28 @@ static void shift(tsr_ctx *c, int n, tsr_node *const *x, int axis, int64_t offse
     for (int i = 0; i < n; i++) out[i] = imp_cut(c, x[i], axis, from, to, 1);
 }
 
+static bool fold_short(struct imp *p, const struct hlo_op *op, const struct imp_combine *how, int n, tsr_node **x,
+    int axis, int64_t window, int64_t dilation, const tsr_extent *length) {
+    tsr_node *f[IMP_BODY_MAX], *a[IMP_BODY_MAX], *b[IMP_BODY_MAX];
+    for (int i = 0; i < n; i++) f[i] = x[i];
+    shift(p->c, n, f, axis, 0, length, x);
+    for (int64_t m = 1; m < window; m++) {
+        shift(p->c, n, f, axis, m * dilation, length, b);
+        for (int i = 0; i < n; i++) a[i] = x[i];
+        if (!how->run(p, op, how->user, n, a, b, x)) return false;
+    }
+    return !tsr_is_poison(x[0]);
+}
+
 bool imp_fold_window(struct imp *p, const struct hlo_op *op, const struct imp_combine *how, int n, tsr_node **x,
     int axis, int64_t window, int64_t dilation) {
     tsr_ctx *c = p->c;
     tsr_node *f[IMP_BODY_MAX], *a[IMP_BODY_MAX], *b[IMP_BODY_MAX];
     if (n > IMP_BODY_MAX) return imp_fail(p, op, "it combines %d values at once; at most %d", n, IMP_BODY_MAX);
     const tsr_extent *extent = tsr_node_extent(x[0], axis), *span = tsr_extent_int(c, (window - 1) * dilation);
-    const tsr_extent *length = span ? tsr_extent_sub(c, extent, span) : NULL; /* of the result */
-    int64_t done = 0;                                                         /* elements in x[]; then f[] is f_m */
+    const tsr_extent *length = span ? tsr_extent_sub(c, extent, span) : NULL;
+    int64_t done = 0; /* elements in x[]; f[] is f_m */
+    if (length && window <= WINDOW_SHORT) return fold_short(p, op, how, n, x, axis, window, dilation, length);
     for (int i = 0; i < n; i++) f[i] = x[i];
     for (int64_t m = 1; length && m <= window; m *= 2) {
         if (window & m) {
@@ -207,6 +224,9 @@ bool imp_padding(struct imp *p, const struct hlo_op *op, int n, int64_t *low, in
     if (a->kind != HLO_A_ELEMENTS || a->type->rank != 2 || n > TSR_MAX_RANK || hlo_type_count(a->type) != 2 * n)
         return imp_fail(p, op, "padding must be a tensor<%dx2xi64>", n);
     if (!hlo_elements_ints(p->c, a, v)) return false;
+    for (int i = 0; i < 2 * n; i++)
+        if (v[i] < INT32_MIN || v[i] > INT32_MAX)
+            return imp_fail(p, op, "padding of %lld elements on axis %d is out of reach", (long long)v[i], i / 2);
     for (int i = 0; i < n; i++) low[i] = v[2 * i], high[i] = v[2 * i + 1];
     return true;
 }

@@ -6,7 +6,7 @@
  *     w = sqrt(A^2 - a^2) + i log(A + sqrt(A^2 - 1))
  *     asin z  = atan2(x, w.re)        + i sign(y) w.im          acos z  = atan2(w.re, x) - i sign(y) w.im
  *     acosh z = w.im                  + i sign(y) atan2(w.re, x)        asinh z = -i asin(i z)
- * A - a and A - 1 are formed without cancellation. atanh: Re = log1p(4 x / ((1 - x)^2 + y^2)) / 4,
+ * A - a and A - 1 are formed without cancellation. atanh: Re = sign(x) log1p(4 a / ((1 - a)^2 + y^2)) / 4,
  * Im = atan2(2 y, (1 - x)(1 + x) - y^2) / 2; atan z = -i atanh(i z).
  * All in f64 on real and imaginary parts; c64 results are rounded once, c128 ones are good to some units in the last
  * place except where squares over- or underflow. */
@@ -121,10 +121,11 @@ tsr_node *imp_complex_asinh(tsr_ctx *c, tsr_node *z) {
 /* ---- atanh, atan, sinh, cosh ------------------------------------------------------------------------------------- */
 
 static struct parts arctanh(tsr_ctx *c, struct parts z) {
-    tsr_node *one = num(c, 1, z.x), *less_x = sub(c, one, z.x), *more_x = add(c, one, z.x), *yy = mul(c, z.y, z.y);
-    tsr_node *q = quo(c, times(c, 4, z.x), add(c, mul(c, less_x, less_x), yy));
-    tsr_node *im = atan2_of(c, times(c, 2, z.y), sub(c, mul(c, less_x, more_x), yy));
-    return (struct parts){times(c, 0.25, tsr_prim1(c, TSR_S_LOG1P, q)), times(c, 0.5, im)};
+    tsr_node *a = tsr_prim1(c, TSR_S_ABS, z.x), *one = num(c, 1, a); /* odd in x: nothing cancels near -1 */
+    tsr_node *less_a = sub(c, one, a), *more_a = add(c, one, a), *yy = mul(c, z.y, z.y);
+    tsr_node *q = quo(c, times(c, 4, a), add(c, mul(c, less_a, less_a), yy));
+    tsr_node *im = atan2_of(c, times(c, 2, z.y), sub(c, mul(c, less_a, more_a), yy));
+    return (struct parts){signed_as(c, times(c, 0.25, tsr_prim1(c, TSR_S_LOG1P, q)), z.x), times(c, 0.5, im)};
 }
 
 tsr_node *imp_complex_atanh(tsr_ctx *c, tsr_node *z) {

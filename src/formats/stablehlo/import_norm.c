@@ -21,6 +21,9 @@ static bool norm_of(struct imp *p, const struct hlo_op *op, int n, tsr_node **x,
     *w = (struct norm){.c = p->c, .feature = hlo_get_int(op, "feature_index", 0), .epsilon = eps ? eps->f : 0};
     if (w->feature < 0 || w->feature >= rank)
         return imp_fail(p, op, "feature_index %lld is no axis of an operand of rank %d", (long long)w->feature, rank);
+    for (int i = 1; i < n; i++)
+        if (tsr_node_rank(x[i]) != 1 && !(op->code == HLO_OP_BATCH_NORM_GRAD && i == 4 && tsr_node_rank(x[i]) == rank))
+            return imp_fail(p, op, "operand %d has rank %d; it has one element a feature", i, tsr_node_rank(x[i]));
     const struct tsr_dtype_info *d = tsr_dtype_of(tsr_node_dtype(x[0]));
     for (int i = 0; i < n; i++)
         if (d->bits < 32) x[i] = imp_as(p->c, x[i], TSR_F32);

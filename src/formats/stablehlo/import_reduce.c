@@ -171,10 +171,10 @@ static bool window_of(struct imp *p, const struct hlo_op *op, int rank, struct w
         return false;
     for (int a = 0; a < rank; a++)
         if (w->extent[a] < 1 || w->stride[a] < 1 || w->base[a] < 1 || w->dilation[a] < 1 ||
-            w->dilation[a] > INT32_MAX || w->extent[a] > INT32_MAX)
+            w->dilation[a] > INT32_MAX || w->extent[a] > INT32_MAX || w->base[a] > INT32_MAX)
             return imp_fail(p, op, "axis %d: window_dimensions %lld, window_strides %lld, base_dilations %lld and "
-                "window_dilations %lld must all be at least 1", a, (long long)w->extent[a], (long long)w->stride[a],
-                (long long)w->base[a], (long long)w->dilation[a]);
+                "window_dilations %lld must all be at least 1, and below 2^31", a, (long long)w->extent[a],
+                (long long)w->stride[a], (long long)w->base[a], (long long)w->dilation[a]);
     return true;
 }
 
@@ -205,7 +205,7 @@ static tsr_node *window_by_primitive(tsr_ctx *c, tsr_node *x, tsr_reduce how, co
 static bool window_empty(const struct window_attrs *w, const tsr_node *x) {
     for (int a = 0; a < w->rank; a++) {
         int64_t n = tsr_node_dim(x, a);
-        if (n < 0) continue;
+        if (n < 0 || n > INT32_MAX) continue;
         int64_t padded = w->low[a] + w->high[a] + (n ? (n - 1) * w->base[a] + 1 : 0);
         if (padded <= 0 || (w->extent[a] - 1) * w->dilation[a] + 1 > padded) return true;
     }
