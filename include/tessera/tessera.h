@@ -7,7 +7,8 @@
  *     tile.h       tile programs                    random.h       keys and distributions as jax.random has them
  *     nn.h         modules                          models.h       the model zoo
  *     optim.h      optimisers and schedules         data.h         data sets
- *     train.h      the Trainer                      safetensors.h  files of tensors */
+ *     train.h      the Trainer                      safetensors.h  files of tensors
+ *     stablehlo.h  StableHLO in and out */
 #ifndef TESSERA_TESSERA_H
 #define TESSERA_TESSERA_H
 
@@ -25,6 +26,7 @@
 #include "tessera/run.h"
 #include "tessera/safetensors.h"
 #include "tessera/scalar.h"
+#include "tessera/stablehlo.h"
 #include "tessera/tile.h"
 #include "tessera/train.h"
 #include "tessera/transform.h"

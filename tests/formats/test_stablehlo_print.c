@@ -123,7 +123,7 @@ static const struct {
     {"%arg0: tensor<8xf32>", "%0 = stablehlo.slice %arg0 [0:1:1] : (tensor<8xf32>) -> tensor<1xf32>",
         "%0 = stablehlo.slice %arg0 [0:1] : (tensor<8xf32>) -> tensor<1xf32>"},
     {"%arg0: tensor<2x2xi8>, %arg1: tensor<2x3xi8>",
-        "%0 = stablehlo.dot_general %arg0, %arg1, contracting_dims = [1] x [0], precision = [DEFAULT, DEFAULT], "
+        "%0 = stablehlo.dot_general %arg0, %arg1, contracting_dims = [1] x [0], precision = [HIGH, DEFAULT], "
         "algorithm = <lhs_precision_type = tf32, rhs_precision_type = tf32, accumulation_type = f32, "
         "lhs_component_count = 1, rhs_component_count = 1, num_primitive_operations = 1, "
         "allow_imprecise_accumulation = false> : (tensor<2x2xi8>, tensor<2x3xi8>) -> tensor<2x3xi32>", NULL},

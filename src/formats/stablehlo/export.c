@@ -57,9 +57,9 @@ static bool walk(struct exp *x, const tsr_fn *f) {
         const tsr_node *n = f->node.v[i];
         if (n->op == TSR_OP_PARAM) continue;
         exp_handler *handler = exp_handler_of((enum tsr_op)n->op);
-        if (!handler) return exp_fail(x, n, ": it has no counterpart in StableHLO");
+        if (!handler) return exp_fail(x, n, "it has no counterpart in StableHLO");
         if (!handler(x, n)) {
-            if (!err_any(x->c)) exp_fail(x, n, ": it could not be built");
+            if (!err_any(x->c)) exp_fail(x, n, "it could not be built");
             return false;
         }
     }
@@ -120,19 +120,42 @@ static const char *free_name(struct exp *x, const char *name) {
     return have;
 }
 
+/* Which nodes of f are tokens, by pos: what an effect gives, and an OR of one. */
+static bool *tokens_of(struct exp *x, const tsr_fn *f) {
+    bool *token = arena_array(&x->m->arena, f->node.n + 1, sizeof *token);
+    for (size_t i = 0; token && i < f->node.n; i++) {
+        const tsr_node *n = f->node.v[i];
+        token[i] = exp_gives_token(n) || (n->op == TSR_OP_OR && (token[n->src[0]->pos] || token[n->src[1]->pos]));
+    }
+    return token;
+}
+
 /* Types of f's parameters and results, one after another. */
 static const struct hlo_type **signature(struct exp *x, const tsr_fn *f) {
     size_t np = f->param.n, nr = f->result.n;
     const struct hlo_type **t = arena_array(&x->m->arena, np + nr + 1, sizeof *t);
-    for (size_t i = 0; t && i < np + nr; i++) {
-        t[i] = exp_type(x, i < np ? f->param.v[i].node->type : f->result.v[i - np]->type);
-        if (!t[i]) return NULL;
+    const bool *token = tokens_of(x, f);
+    if (!t || !token) return NULL;
+    for (size_t i = 0; i < np; i++)
+        if (!(t[i] = exp_type(x, f->param.v[i].node->type))) return NULL;
+    for (size_t i = 0; i < nr; i++) {
+        const tsr_node *n = f->result.v[i];
+        if (!(t[np + i] = token[n->pos] ? exp_token_type(x) : exp_type(x, n->type))) return NULL;
     }
     return t;
 }
 
 static bool put_return(struct exp *x, int n, struct hlo_value *const *v) {
     return exp_op(x, HLO_OP_FUNC_RETURN, n, v, 0, NULL, 0, NULL, 0) != NULL;
+}
+
+/* The canonical form of ir.h, operations inside first. */
+static bool normalise(struct exp *x, struct hlo_op *op) {
+    for (int r = 0; r < op->nregion; r++)
+        for (int b = 0; b < op->region[r].nblock; b++)
+            for (struct hlo_op *inner = op->region[r].block[b].first; inner; inner = inner->next)
+                if (!normalise(x, inner)) return false;
+    return hlo_normalise(x->m, op);
 }
 
 static bool fill_function(struct exp *x, const tsr_fn *f, struct hlo_op *func) {
@@ -228,7 +251,7 @@ static bool export_main(struct exp *x, const tsr_fn *f) {
     const struct hlo_type **t = signature(x, f);
     int n = t ? main_attrs(x, f, attr) : -1;
     struct hlo_op *func = n < 0 ? NULL : new_function(x, "main", (int)f->param.n, (int)f->result.n, t, n, attr);
-    return func && fill_function(x, f, func);
+    return func && fill_function(x, f, func) && normalise(x, x->m->op);
 }
 
 struct hlo_module *hlo_export(tsr_ctx *c, const tsr_fn *f) {

@@ -119,6 +119,13 @@ typedef struct hlo_value *exp_decomposition(struct exp *x, struct hlo_value *con
 const char *exp_decomposed(struct exp *x, const char *name, int n, const struct hlo_type *const *param,
     const struct hlo_type *result, exp_decomposition *build);
 
+/* Tokens, which are bools in the graph: whether the op of a node makes one; whether a value is one; the after_all that
+ * an OR of tokens is. */
+bool exp_gives_token(const tsr_node *n);
+bool exp_is_token(const struct hlo_value *v);
+const struct hlo_type *exp_token_type(struct exp *x);
+bool exp_after_all(struct exp *x, const tsr_node *n);
+
 /* Reductions: the operation of two values that `how` is. */
 enum hlo_opcode exp_reduce_code(tsr_reduce how);
 

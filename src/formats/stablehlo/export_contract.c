@@ -1,4 +1,4 @@
-/* export_contract.c: contractions, library ops, collectives.
+/* export_contract.c: contractions and library ops.
  *
  * Accumulation is in the graph's result type, so that is the operation's; precision_config stays at its default.
  * Source: StableHLO specification. */
@@ -133,73 +133,4 @@ bool exp_rng_bits(struct exp *x, const tsr_node *n) {
     struct hlo_value *in = exp_in(x, n, 0);
     const struct hlo_type *t[] = {exp_type(x, n->type->item[0]), exp_type(x, n->type->item[1])};
     return exp_done_op(x, n, exp_op(x, HLO_OP_RNG_BIT_GENERATOR, 1, &in, 1, &how, 2, t, 0));
-}
-
-/* ---- collectives ------------------------------------------------------------------------------------------------ */
-static struct hlo_named pairs_of(struct exp *x, const char *name, int64_t rows, int64_t columns, const int64_t *v) {
-    int64_t dim[] = {rows, columns}, count = rows * columns, *own = arena_array(&x->m->arena, (size_t)count + 1, 8);
-    const struct hlo_type *t = exp_dims_type(x, TSR_I64, 2, dim);
-    if (own && count) memcpy(own, v, (size_t)count * sizeof *own);
-    return exp_named(name, own && t ? hlo_attr_elements(x->m, t, false, own, (size_t)count * sizeof *own) : NULL);
-}
-
-static struct hlo_named groups_of(struct exp *x, const tsr_node *n) {
-    int count;
-    const int64_t *v = node_ints(n, ATTR_GROUPS, &count);
-    int64_t size = node_int(n, ATTR_GROUP_SIZE);
-    return pairs_of(x, "replica_groups", size ? count / size : 0, size, v);
-}
-
-bool exp_participant(struct exp *x, const tsr_node *n) {
-    enum hlo_opcode code = n->op == TSR_OP_PARTITION_ID ? HLO_OP_PARTITION_ID : HLO_OP_REPLICA_ID;
-    return exp_done(x, n, exp_make(x, code, exp_type(x, n->type), 0, NULL, 0, NULL));
-}
-
-/* One operation of one operand over groups, with the reduction as its body where it has one. */
-static bool collective(struct exp *x, const tsr_node *n, enum hlo_opcode code, int nattr, struct hlo_named *attr) {
-    struct hlo_value *in = exp_in(x, n, 0);
-    const struct hlo_type *t = exp_type(x, n->type), *s = exp_scalar_type(x, n->type->dtype);
-    bool body = node_attr(n, ATTR_REDUCE) != NULL;
-    struct exp_region saved;
-    struct hlo_op *op = exp_op(x, code, 1, &in, nattr, attr, 1, &t, body);
-    if (!op || !s) return false;
-    if (body) {
-        if (!exp_region_begin(x, &op->region[0], 2, (const struct hlo_type *[]){s, s}, &saved)) return false;
-        struct hlo_value *y = exp_make2(x, exp_reduce_code((tsr_reduce)node_int(n, ATTR_REDUCE)), s, &x->block->arg[0],
-            &x->block->arg[1]);
-        bool ok = y && exp_return(x, 1, &y);
-        exp_region_end(x, &saved);
-        if (!ok) return false;
-    }
-    return exp_done_op(x, n, op);
-}
-
-bool exp_all_reduce(struct exp *x, const tsr_node *n) {
-    struct hlo_named attr[] = {groups_of(x, n)};
-    return collective(x, n, HLO_OP_ALL_REDUCE, 1, attr);
-}
-bool exp_all_gather(struct exp *x, const tsr_node *n) {
-    struct hlo_named attr[] = {groups_of(x, n), exp_int(x, "all_gather_dim", node_int(n, ATTR_AXIS))};
-    return collective(x, n, HLO_OP_ALL_GATHER, 2, attr);
-}
-bool exp_reduce_scatter(struct exp *x, const tsr_node *n) {
-    struct hlo_named attr[] = {groups_of(x, n), exp_int(x, "scatter_dimension", node_int(n, ATTR_AXIS))};
-    return collective(x, n, HLO_OP_REDUCE_SCATTER, 2, attr);
-}
-bool exp_all_to_all(struct exp *x, const tsr_node *n) {
-    const int64_t *axes = node_ints(n, ATTR_AXES, NULL);
-    int64_t size = node_int(n, ATTR_GROUP_SIZE);
-    struct hlo_named attr[] = {groups_of(x, n), exp_int(x, "split_dimension", axes[0]),
-        exp_int(x, "concat_dimension", axes[1]), exp_int(x, "split_count", size ? size : 1)};
-    return collective(x, n, HLO_OP_ALL_TO_ALL, 4, attr);
-}
-bool exp_collective_permute(struct exp *x, const tsr_node *n) {
-    int count;
-    const int64_t *v = node_ints(n, ATTR_PAIRS, &count);
-    struct hlo_named attr[] = {pairs_of(x, "source_target_pairs", count / 2, 2, v)};
-    return collective(x, n, HLO_OP_COLLECTIVE_PERMUTE, 1, attr);
-}
-bool exp_collective_broadcast(struct exp *x, const tsr_node *n) {
-    struct hlo_named attr[] = {groups_of(x, n)};
-    return collective(x, n, HLO_OP_COLLECTIVE_BROADCAST, 1, attr);
 }

@@ -243,10 +243,20 @@ static bool scan_prepare(struct exp *x, const tsr_node *n, struct scan *s) {
     return true;
 }
 
+/* No turn at all, known beforehand: there is no slice that the body could be written with. */
+static bool no_turns(struct exp *x, const tsr_node *n, const struct scan *s) {
+    struct hlo_value **out = new_values(x, s->nstate);
+    if (!out) return false;
+    for (int i = 0; i < s->carry + s->ys; i++)
+        out[i] = i < s->carry ? exp_in(x, n, i) : exp_zeros(x, type_result(n->type, i));
+    return exp_out(x, n, out);
+}
+
 bool exp_scan(struct exp *x, const tsr_node *n) {
     const tsr_fn *f = n->fn[0];
     struct scan s = {.body = f, .carry = (int)node_int(n, ATTR_CARRY), .reverse = node_int(n, ATTR_REVERSE) != 0};
     s.xs = f->nparam - s.carry, s.ys = f->nresult - s.carry, s.nstate = 1 + s.carry + s.ys;
+    if (extent_is(node_exts(n, ATTR_TRIPS, NULL)[0], 0)) return no_turns(x, n, &s);
     struct hlo_value **in = new_values(x, s.nstate), **out = new_values(x, s.nstate);
     s.state_type = new_types(x, s.nstate);
     if (!in || !out || !s.state_type || !scan_prepare(x, n, &s)) return false;

@@ -147,6 +147,7 @@ bool exp_elementwise(struct exp *x, const tsr_node *n) {
     struct hlo_value *in[3];
     if (code == HLO_OP_COMPOSITE) return exp_own_composite(x, n);
     for (int i = 0; i < n->nsrc; i++) in[i] = exp_in(x, n, i);
+    if (n->op == TSR_OP_OR && (exp_is_token(in[0]) || exp_is_token(in[1]))) return exp_after_all(x, n);
     if (code == HLO_OP_COMPARE)
         return exp_done(x, n, exp_compare(x, elem_table[n->op].direction, n->src[0]->type->dtype, false, in[0], in[1]));
     return exp_done(x, n, exp_make(x, code, exp_type(x, n->type), n->nsrc, in, 0, NULL));

@@ -252,7 +252,7 @@ static struct hlo_value *kept_whole(struct exp *x, const tsr_node *n, const stru
         exp_make(x, HLO_OP_CONCATENATE, list, d->n_map, past, 1, &dim)};
     const tsr_type *wide_type = type_with_dtype(x->c, t, TSR_I64);
     if (!wide_type || !tsr_type_ints(t, NULL))
-        return exp_fail(x, n, ": windows along indexed axes with a symbolic number of indices"), NULL;
+        return exp_fail(x, n, "windows along indexed axes with a symbolic number of indices"), NULL;
     for (int i = 0; i < 2; i++) {
         if (axis == t->rank) limit[i] = exp_reshape(x, limit[i], exp_scalar_type(x, TSR_I64));
         if (t->rank) limit[i] = exp_broadcast(x, limit[i], exp_type(x, wide_type), axis < t->rank, &axis);

@@ -146,28 +146,28 @@ bool exp_cumulate(struct exp *x, const tsr_node *n) {
     int rank = n->type->rank;
     tsr_dtype t = n->type->dtype;
     if (!tsr_extent_is_int(n->type->extent[axis], &len))
-        return exp_fail(x, n, ": a running %s along a symbolic extent has no window of constant size",
+        return exp_fail(x, n, "a running %s along a symbolic extent has no window of constant size",
             hlo_op_of(exp_reduce_code(how))->name);
+    if (len <= 1) return exp_done(x, n, exp_in(x, n, 0)); /* one element is its own sum */
     for (int a = 0; a < rank; a++) window[a] = 1;
-    window[axis] = len > 0 ? len : 1;
-    (node_int(n, ATTR_REVERSE) ? high : low)[axis] = len > 0 ? len - 1 : 0;
+    window[axis] = len;
+    (node_int(n, ATTR_REVERSE) ? high : low)[axis] = len - 1;
     struct hlo_named attr[] = {exp_ints(x, "window_dimensions", rank, window), padding(x, rank, low, high)};
     struct hlo_value *in[] = {exp_in(x, n, 0), identity(x, t, how)};
     const struct hlo_type *type = exp_type(x, n->type);
-    struct hlo_op *op = exp_op(x, HLO_OP_REDUCE_WINDOW, 2, in, len > 1 ? 2 : 1, attr, 1, &type, 1);
+    struct hlo_op *op = exp_op(x, HLO_OP_REDUCE_WINDOW, 2, in, 2, attr, 1, &type, 1);
     return op && body_of_two(x, &op->region[0], t, exp_reduce_code(how)) && exp_done_op(x, n, op);
 }
 
-/* Keeps the element picked before unless the next one is greater (lesser); a NaN is kept, and replaces a number. */
+/* The element picked before stays unless the next one is greater (lesser): what everybody writes for max pooling. With
+ * a NaN in the window this picks another element than the primitive, which takes the NaN; the importer gives the
+ * primitive back. */
 static bool pick_body(struct exp *x, struct hlo_region *r, tsr_dtype t, bool greatest) {
-    const struct hlo_type *s = exp_scalar_type(x, t), *b = exp_scalar_type(x, TSR_BOOL);
+    const struct hlo_type *s = exp_scalar_type(x, t);
     struct exp_region saved;
     if (!s || !exp_region_begin(x, r, 2, (const struct hlo_type *[]){s, s}, &saved)) return false;
-    struct hlo_value *have = &x->block->arg[0], *next = &x->block->arg[1];
-    struct hlo_value *keep = exp_compare(x, greatest ? "GE" : "LE", t, false, have, next);
-    if (tsr_dtype_of(t)->kind == TSR_KIND_FLOAT)
-        keep = exp_make2(x, HLO_OP_OR, b, keep, exp_compare(x, "NE", t, false, have, have));
-    bool ok = exp_return(x, 1, &keep);
+    struct hlo_value *keep = exp_compare(x, greatest ? "GE" : "LE", t, false, &x->block->arg[0], &x->block->arg[1]);
+    bool ok = keep && exp_return(x, 1, &keep);
     exp_region_end(x, &saved);
     return ok;
 }

@@ -17,7 +17,8 @@
     X(KERNEL, exp_own_call) X(PARTITION_ID, exp_participant) X(REPLICA_ID, exp_participant)                          \
     X(ALL_REDUCE, exp_all_reduce) X(ALL_GATHER, exp_all_gather) X(REDUCE_SCATTER, exp_reduce_scatter)                \
     X(ALL_TO_ALL, exp_all_to_all) X(COLLECTIVE_PERMUTE, exp_collective_permute)                                      \
-    X(COLLECTIVE_BROADCAST, exp_collective_broadcast)
+    X(COLLECTIVE_BROADCAST, exp_collective_broadcast) X(COLLECTIVE_REDUCE, exp_collective_reduce) X(SEND, exp_send)  \
+    X(RECV, exp_recv) X(INFEED, exp_infeed) X(OUTFEED, exp_outfeed)
 
 #define X(op, handler) exp_handler handler;
 LIST(X)

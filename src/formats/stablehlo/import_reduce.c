@@ -316,16 +316,23 @@ static tsr_node *picked(struct imp *p, const struct hlo_op *op, tsr_node *x, con
     return pair[1];
 }
 
+static bool is_empty(const tsr_node *x) {
+    for (int a = 0; a < tsr_node_rank(x); a++)
+        if (tsr_node_dim(x, a) == 0) return true;
+    return false;
+}
+
 static bool select_and_scatter_by_body(struct imp *p, const struct hlo_op *op, tsr_node *const *x,
     const struct window_attrs *w) {
     tsr_ctx *c = p->c;
     static const struct imp_combine scatter = {.run = run_scatter};
     const struct hlo_block *b = &op->region[1].block[0];
     tsr_dtype t = b->narg ? imp_dtype(b->arg[0].type) : tsr_node_dtype(x[0]);
+    if (is_empty(x[0]) || is_empty(x[1])) return imp_result(p, op, 0, imp_spread(c, imp_as(c, x[2], t), x[0]));
     tsr_node *pos = picked(p, op, x[0], w), *source = imp_as(c, x[1], t);
     tsr_node *flat = imp_positions(c, x[0]), *into;
     if (tsr_is_poison(pos) || tsr_is_poison(flat)) return false;
-    flat = tsr_flatten(c, flat, 0, tsr_node_rank(flat) - 1);
+    flat = w->rank ? tsr_flatten(c, flat, 0, w->rank - 1) : tsr_unsqueeze(c, flat, 0);
     into = imp_spread(c, imp_as(c, x[2], t), flat);
     const tsr_extent *const *windows = tsr_node_type(pos)->extent;
     const tsr_extent *row[2] = {tsr_extent_int(c, 1), tsr_extent_int(c, 1)};
@@ -347,7 +354,8 @@ bool imp_select_and_scatter(struct imp *p, const struct hlo_op *op) {
     if (tsr_node_rank(x[2]) || tsr_node_rank(x[0]) != tsr_node_rank(x[1]))
         return imp_fail(p, op, "operand and source need one rank, and the initial value is a scalar");
     if (!window_of(p, op, tsr_node_rank(x[0]), &w)) return false;
-    bool sum = imp_region_monoid(&op->region[1], 0, &how) && how == TSR_REDUCE_SUM &&
+    tsr_reduce add = tsr_node_dtype(x[0]) == TSR_BOOL ? TSR_REDUCE_OR : TSR_REDUCE_SUM;
+    bool sum = imp_region_monoid(&op->region[1], 0, &how) && how == add &&
         tsr_dtype_of(tsr_node_dtype(x[0]))->kind != TSR_KIND_COMPLEX &&
         op->result[0].type->elem == op->operand[0]->type->elem;
     if (!sum || !w.rank || !select_by_order(&op->region[0], &pick))

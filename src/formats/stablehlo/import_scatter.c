@@ -232,6 +232,7 @@ bool imp_scatter_rows(struct imp *p, const struct hlo_op *op, const struct imp_c
     tsr_node *pos, tsr_node *const *u, bool unique) {
     tsr_ctx *c = p->c;
     tsr_node *carry[IMP_BODY_MAX], *xs[IMP_BODY_MAX + 1], *row[IMP_BODY_MAX + 1];
+    if (!tsr_is_poison(x[0]) && tsr_node_dim(x[0], 0) == 0) return true; /* nowhere to write to */
     if (unique || tsr_node_dim(pos, 0) == 1) return scatter_all_rows(p, op, how, n, x, pos, u);
     xs[0] = pos;
     for (int i = 0; i < n; i++) xs[i + 1] = u[i];
