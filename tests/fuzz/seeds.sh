@@ -1,8 +1,15 @@
 #!/bin/sh
 # seeds.sh FOLDER: writes small valid inputs for the fuzz targets into FOLDER/fuzz_NAME, so that fuzzing begins behind
 # the first checks. (Targets with binary seeds of their own keep them in tests/fuzz/corpus.)
+suites=${TSR_SUITES:-../shared/suites}
+case $suites in /*) ;; *) suites=$PWD/$suites ;; esac
 cd "$1" || exit 1
-mkdir -p fuzz_safetensors fuzz_idx fuzz_csv
+mkdir -p fuzz_safetensors fuzz_idx fuzz_csv fuzz_stablehlo_bytecode
+
+# bytecode: the suite's files, where the suite is
+for f in "$suites"/stablehlo/tests/vhlo/*.bc; do
+    [ -f "$f" ] && cp "$f" fuzz_stablehlo_bytecode
+done
 
 # tensors NAME JSON DATA: a safetensors file; the header's length must be below 256
 tensors() {
