@@ -113,7 +113,8 @@ static bool run_case(struct conform *k, tsr_fn *f, const hlo_checks *checks) {
 /* What went wrong while importing or running is in the context; it is cleared for the next case. */
 static bool import_and_run(struct conform *k, const struct hlo_module *m, const char *func, bool run) {
     hlo_checks checks = {0};
-    struct hlo_import_options o = {.checks = run, .partition = -1, .replica = -1};
+    struct hlo_import_options o = {.checks = run, .partition = -1, .replica = -1,
+        .tier = k->o->tier == CONFORM_VM ? TSR_TIER_PLAN : TSR_TIER_REFERENCE};
     tsr_scope *scope = tsr_scope_begin(k->c);
     tsr_fn *f = scope ? hlo_import(m, func, &o, &checks) : NULL;
     if (!f) str_put(&k->reason, tsr_error_message(k->c));

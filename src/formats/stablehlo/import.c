@@ -140,7 +140,7 @@ bool imp_results(struct imp *p, const struct hlo_op *op, tsr_node *tuple) {
 
 bool imp_forward(struct imp *p, const struct hlo_op *op, int i, const struct imp_value *v) {
     if (i >= op->nresult) return imp_fail(p, op, "it has %d results, %d are needed", op->nresult, i + 1);
-    if (v->node) {
+    if (v->node && v->type->kind != HLO_T_TOKEN) {
         if (!imp_result(p, op, i, v->node)) return false;
         struct imp_value *out = imp_value(p, &op->result[i]);
         if (out->node == v->node) out->shape_value = v->shape_value;
@@ -167,7 +167,8 @@ static bool is_quantised(const struct hlo_op *op) {
 static bool hands_on(enum hlo_opcode code) {
     return code == HLO_OP_CALL || code == HLO_OP_COMPOSITE || code == HLO_OP_IF || code == HLO_OP_CASE ||
         code == HLO_OP_WHILE || code == HLO_OP_TUPLE || code == HLO_OP_GET_TUPLE_ELEMENT ||
-        code == HLO_OP_OPTIMIZATION_BARRIER;
+        code == HLO_OP_OPTIMIZATION_BARRIER || code == HLO_OP_RUN_PARALLEL || code == HLO_OP_ASYNC_START ||
+        code == HLO_OP_ASYNC_DONE;
 }
 
 /* From here on nodes are op's. */
@@ -291,8 +292,8 @@ static bool bind_param(struct imp *p, const struct hlo_op *func, int arg, const 
 typedef VEC(tsr_node *) node_list;
 
 static bool flatten(struct imp *p, const struct hlo_op *func, const struct imp_value *v, node_list *out) {
-    if (v->node) return vec_push(p->c, out, v->node);
     if (v->type && v->type->kind == HLO_T_TOKEN) return true;
+    if (v->node) return vec_push(p->c, out, v->node);
     if (!v->item) return imp_fail(p, func, "a result has no value");
     for (int i = 0; i < v->type->n; i++)
         if (!flatten(p, func, &v->item[i], out)) return false;
@@ -304,6 +305,17 @@ static bool check_nodes(struct imp *p, node_list *out) {
         const struct hlo_check *k = &p->checks->v[i];
         if (!vec_push(p->c, out, k->actual) || !vec_push(p->c, out, k->expected)) return false;
     }
+    return true;
+}
+
+/* What others wait for, though the function does not give it. */
+static bool keep_alive(struct imp *p, node_list *out) {
+    if (!p->o->program && p->effects.n)
+        return vec_push(p->c, out, tsr_prim_after_all(p->c, (int)p->effects.n, p->effects.v));
+    for (size_t i = 0; p->o->program && i < p->effects.n; i++)
+        if (!vec_push(p->c, out, p->effects.v[i])) return false;
+    for (size_t i = 0; i < p->spoken.n; i++)
+        if (!vec_push(p->c, out, p->spoken.v[i])) return false;
     return true;
 }
 
@@ -327,7 +339,7 @@ static tsr_fn *import_fn(struct imp *p, const struct hlo_op *func, const char *n
     if (tsr_fn_begin(p->c, name)) return NULL;
     bool ok = frame_push(p, func);
     if (ok) {
-        ok = build_function(p, func, &out);
+        ok = build_function(p, func, &out) && keep_alive(p, &out);
         frame_pop(p);
     }
     if (ok) fn = tsr_fn_end(p->c, (int)out.n, out.v);
@@ -350,6 +362,7 @@ tsr_fn *hlo_import(const struct hlo_module *m, const char *name, const struct hl
     tsr_fn *fn = import_fn(&p, func, name);
     arena_release(&p.arena);
     vec_release(m->c, &p.probes), vec_release(m->c, &p.sizes);
+    vec_release(m->c, &p.effects), vec_release(m->c, &p.spoken);
     tsr_scope_end(m->c, scope);
     return fn;
 }

@@ -14,6 +14,7 @@
 
 #include "formats/stablehlo/ir.h"
 #include "tessera/prim.h"
+#include "tessera/run.h"
 
 /* What a check op of a test asks, recorded while importing. */
 enum hlo_check_kind { HLO_CHECK_EQ, HLO_CHECK_ALMOST_EQ, HLO_CHECK_CLOSE };
@@ -38,17 +39,23 @@ struct hlo_import_options {
     bool checks;     /* check.* ops are wanted: the fn's results are their operands instead of the function's */
     int partition;   /* of the participant this import is for; -1: the op PARTITION_ID stays in the graph */
     int replica;
+    int replicas, partitions; /* the grid it is for; 0: what the module's mhlo.num_replicas, num_partitions say */
+    tsr_tier tier;   /* of what is run while importing: interpreter.run_parallel */
+    bool program;    /* for run_parallel: see hlo_import */
+    int nested;      /* how many run_parallel are around it */
 };
 /* The function `name` of m as a fn. Its parameters: those of the function (tokens and tuples are flattened away: tuple
- * items one after another, tokens dropped), '?' as symbols. checks (may be NULL) receives the check ops in order.
- * NULL: error recorded. */
+ * items one after another, tokens dropped), '?' as symbols. checks (may be NULL) receives the check ops in order. Its
+ * results: those of the function, flattened likewise; after them, when it sends, receives, feeds or is fed, one token
+ * that keeps this alive; for a program of run_parallel, every such token and every value of a collective, since others
+ * wait for them. NULL: error recorded. */
 typedef VEC(struct hlo_check) hlo_checks;
 tsr_fn *hlo_import(const struct hlo_module *m, const char *name, const struct hlo_import_options *o,
     hlo_checks *checks);
 
 /* ---- inside the importer ---------------------------------------------------------------------------------------- */
 struct imp_value {
-    tsr_node *node;                /* NULL: a token or not yet defined */
+    tsr_node *node;                /* NULL: not yet defined, or a token before any effect (import_token.c) */
     const struct hlo_type *type;   /* with the extents that import found out ('?' refined where known) */
     const tsr_extent *const *shape_value; /* small integer tensors (rank <= 1, <= 64 elements): each element as an
                                     * extent expression, where known; else NULL. import_shape.c keeps it. */
@@ -79,6 +86,8 @@ struct imp {
     const tsr_type *lift;    /* a region of scalars is being built on tensors of this shape; else NULL */
     VEC(struct imp_probe) probes;
     VEC(struct imp_size) sizes;
+    VEC(tsr_node *) effects; /* tokens of effects that no region has taken up */
+    VEC(tsr_node *) spoken;  /* values of collectives that must stay (options.program) */
 };
 enum { IMP_DEPTH_MAX = 200, IMP_BUDGET = 1 << 22 };
 struct imp_frame {
@@ -132,8 +141,7 @@ bool imp_call(struct imp *p, const struct hlo_op *op, const struct hlo_op *func,
  * where the block says scalars, if every op inside is elementwise (imp_region_lifts); constants and captured scalars
  * are broadcast to it. */
 tsr_fn *imp_region_fn(struct imp *p, const struct hlo_region *r, const char *name);
-/* The same with the types of the arguments given (whole values: '?' refined); token arguments get no parameter, token
- * results no result. */
+/* The same with the types of the arguments given (whole values: '?' refined). Tokens are values like the others. */
 tsr_fn *imp_region_fn_of(struct imp *p, const struct hlo_region *r, const char *name, int narg,
     const struct imp_value *like);
 bool imp_region_lifts(const struct hlo_region *r);

@@ -1,14 +1,14 @@
 /* import_control.c: calls, composites, loops, branches, and the regions of every operation that has a body.
  *
  * A call is built in place (imp_call); a composite is its decomposition. The regions of while, case and if become fns:
- * their arguments are the parameters, values of the function around them are captured. Tokens order effects that a
- * graph of values does not have: they get no parameter and no result.
+ * their arguments are the parameters, values of the function around them are captured. Tokens are parameters and
+ * results like the others: an effect may come inside (import_token.c).
  *
  * The bodies of reductions, maps, scatters and comparators are scalar functions. Where every operation in one is
  * elementwise, imp_region_inline builds it on whole tensors at once (p->lift is their shape): scalars from outside and
  * constants are spread over it when they are used. */
 #include "formats/stablehlo/calls.h"
-#include "formats/stablehlo/import.h"
+#include "formats/stablehlo/import_mesh.h"
 #include "graph/node.h"
 
 /* ---- regions ---------------------------------------------------------------------------------------------------- */
@@ -28,6 +28,8 @@ static bool build_block(struct imp *p, const struct hlo_block *b) {
     p->depth--;
     return ok;
 }
+
+static bool is_token(const struct hlo_type *t) { return t->kind == HLO_T_TOKEN; }
 
 static bool bind_args(struct imp *p, const struct hlo_block *b, const struct imp_value *like) {
     for (int i = 0; i < b->narg; i++) {
@@ -57,16 +59,18 @@ static tsr_fn *end_region(struct imp *p, const struct hlo_block *b, const struct
     const struct hlo_op *last = b->last;
     tsr_node **out = arena_array(&p->arena, (size_t)last->noperand + 1, sizeof *out);
     const tsr_type *lift = p->lift;
-    int n = 0;
+    size_t effects = p->effects.n;
+    int n = 0, token = -1;
     p->lift = NULL;
     bool ok = out && bind_args(p, b, like) && build_block(p, b);
     for (int i = 0; ok && i < last->noperand; i++) {
         const struct imp_value *v = imp_value(p, last->operand[i]);
         if (v->item) ok = imp_fail(p, last, "tuples as results of a region are not supported");
-        if (!v->node) continue;
-        out[n] = want && n < nwant ? as_written(p, last, v->node, want[n]) : v->node;
-        n++;
+        if (is_token(last->operand[i]->type)) token = n;
+        tsr_node *x = v->node || token != n ? v->node : tsr_prim_token(p->c);
+        if (x) out[n] = want && n < nwant ? as_written(p, last, x, want[n]) : x, n++;
     }
+    ok = ok && imp_keep_effects(p, last, effects, out, token);
     p->lift = lift;
     if (ok) return tsr_fn_end(p->c, n, out);
     tsr_fn_abort(p->c);
@@ -192,20 +196,17 @@ bool imp_composite(struct imp *p, const struct hlo_op *op) {
 
 /* ---- loops and branches ----------------------------------------------------------------------------------------- */
 
-/* Results that are tokens stay without a node; the others are the items of the tuple in order. */
+/* The items of the tuple in order. */
 static bool set_results(struct imp *p, const struct hlo_op *op, tsr_node *tuple) {
     int at = 0;
     if (tsr_is_poison(tuple)) return false;
     bool whole = tsr_node_type(tuple)->kind != TSR_TUPLE;
     for (int i = 0; i < op->nresult; i++) {
         const struct hlo_type *t = op->result[i].type;
-        if (t->kind == HLO_T_TOKEN) {
-            *imp_value(p, &op->result[i]) = (struct imp_value){.type = t};
-            continue;
-        }
         if (at >= (whole ? 1 : tsr_node_type(tuple)->rank))
             return imp_fail(p, op, "its regions give %d values, %d results are declared", at, op->nresult);
-        if (!imp_result(p, op, i, whole ? tuple : tsr_item(p->c, tuple, at))) return false;
+        tsr_node *n = whole ? tuple : tsr_item(p->c, tuple, at);
+        if (is_token(t) ? !imp_set_token(p, op, i, n) : !imp_result(p, op, i, n)) return false;
         at++;
     }
     return true;
@@ -227,6 +228,7 @@ bool imp_while(struct imp *p, const struct hlo_op *op) {
     if (op->nregion != 2) return imp_fail(p, op, "it needs a condition and a body, it has %d regions", op->nregion);
     for (int i = 0; i < op->noperand; i++) {
         init[i] = *imp_value(p, op->operand[i]);
+        if (is_token(op->operand[i]->type)) init[i].node = imp_token_node(p, &init[i]);
         if (init[i].node) type[n] = tsr_node_type(init[i].node), carry[n++] = init[i].node;
         if (!is_invariant(&op->region[1], i)) init[i].shape_value = NULL;
     }

@@ -1,4 +1,4 @@
-/* import_form.c: constants, movement, tuples, tokens: operations that compute nothing.
+/* import_form.c: constants, movement, tuples: operations that compute nothing.
  *
  * Each is one primitive of prim.h with the attributes of the specification. Extents come from the result type where
  * the operation has no attribute for them (imp_result_type: static, or found out by import_shape.c).
@@ -161,7 +161,7 @@ bool imp_get_dimension_size(struct imp *p, const struct hlo_op *op) {
     return imp_result(p, op, 0, extent_node(p, tsr_node_extent(x, (int)axis)));
 }
 
-/* ---- tuples, tokens, barriers ----------------------------------------------------------------------------------- */
+/* ---- tuples, barriers ------------------------------------------------------------------------------------------- */
 
 bool imp_tuple(struct imp *p, const struct hlo_op *op) {
     struct imp_value *item = arena_array(&p->arena, (size_t)op->noperand + 1, sizeof *item);
@@ -181,12 +181,6 @@ bool imp_get_tuple_element(struct imp *p, const struct hlo_op *op) {
     if (!v->item || i < 0 || i >= v->type->n)
         return imp_fail(p, op, "index %lld of %s", (long long)i, v->item ? "a tuple with fewer items" : "no tuple");
     return imp_forward(p, op, 0, &v->item[i]);
-}
-
-bool imp_token(struct imp *p, const struct hlo_op *op) {
-    if (op->nresult != 1 || op->result[0].type->kind != HLO_T_TOKEN) return imp_fail(p, op, "its result is no token");
-    *imp_value(p, &op->result[0]) = (struct imp_value){.type = op->result[0].type};
-    return true;
 }
 
 bool imp_optimization_barrier(struct imp *p, const struct hlo_op *op) {

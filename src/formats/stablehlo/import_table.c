@@ -25,7 +25,7 @@
     X(SLICE, imp_slice, 0) X(PAD, imp_pad, 0) X(CONCATENATE, imp_concatenate, 0) X(REVERSE, imp_reverse, 0)          \
     X(DYNAMIC_SLICE, imp_dynamic_slice, 0) X(DYNAMIC_UPDATE_SLICE, imp_dynamic_update_slice, 0)                      \
     X(TUPLE, imp_tuple, 0) X(GET_TUPLE_ELEMENT, imp_get_tuple_element, 0)                                            \
-    X(OPTIMIZATION_BARRIER, imp_optimization_barrier, 0) X(AFTER_ALL, imp_token, 0) X(CREATE_TOKEN, imp_token, 0)    \
+    X(OPTIMIZATION_BARRIER, imp_optimization_barrier, 0)\
     X(GET_DIMENSION_SIZE, imp_get_dimension_size, 0)
 #define LIST_CONTROL(X)                                                                                              \
     X(CALL, imp_func_call, 0) X(COMPOSITE, imp_composite, 0) X(WHILE, imp_while, 0) X(CASE, imp_case, 0)             \
@@ -77,7 +77,14 @@
     X(SET_DIMENSION_SIZE, imp_set_dimension_size, 0) X(DYNAMIC_GATHER, imp_dynamic_gather, 0)                        \
     X(DYNAMIC_CONV, imp_dynamic_conv, 0)
 #define LIST_QUANT(X) X(UNIFORM_QUANTIZE, imp_uniform, 1) X(UNIFORM_DEQUANTIZE, imp_uniform, 1)
-#define LIST_MESH(X)     /* import_mesh.c */
+#define LIST_MESH(X)                                                                                                 \
+    X(PARTITION_ID, imp_partition_id, 0) X(REPLICA_ID, imp_replica_id, 0) X(ALL_GATHER, imp_all_gather, 0)           \
+    X(ALL_REDUCE, imp_all_reduce, 0) X(ALL_TO_ALL, imp_all_to_all, 0) X(REDUCE_SCATTER, imp_reduce_scatter, 0)       \
+    X(COLLECTIVE_PERMUTE, imp_collective_permute, 0) X(COLLECTIVE_BROADCAST, imp_collective_broadcast, 0)            \
+    X(COLLECTIVE_REDUCE, imp_collective_reduce, 0) X(CROSS_REPLICA_SUM, imp_cross_replica_sum, 0)                    \
+    X(ASYNC_START, imp_async_start, 0) X(ASYNC_DONE, imp_async_done, 0) X(AFTER_ALL, imp_token, 0)                   \
+    X(CREATE_TOKEN, imp_token, 0) X(SEND, imp_send, 0) X(RECV, imp_recv, 0) X(INFEED, imp_infeed, 0)                 \
+    X(OUTFEED, imp_outfeed, 0) X(RUN_PARALLEL, imp_run_parallel, 0)
 #define LIST_ALL(X)                                                                                                  \
     LIST_ELEM(X) LIST_FORM(X) LIST_CONTROL(X) LIST_CHECK(X) LIST_REDUCE(X) LIST_SCATTER(X) LIST_SORT(X)              \
     LIST_CONTRACT(X) LIST_CHLO(X) LIST_SHAPE(X) LIST_QUANT(X) LIST_MESH(X)
