@@ -189,8 +189,9 @@ static const struct literal literals[] = {
         "%g = stablehlo.constant dense<[1, 2]> : tensor<2xi32>\n"
         "%y = \"chlo.ragged_dot\"(%x, %w, %g) {ragged_dot_dimension_numbers = #chlo.ragged_dot<"
         "lhs_batching_dimensions = [], rhs_batching_dimensions = [], lhs_contracting_dimensions = [1], "
-        "rhs_contracting_dimensions = [0], lhs_ragged_dimensions = [1], rhs_group_dimensions = []>} : (tensor<1x4xf32>, tensor<4x1xf32>, tensor<2xi32>) "
-        "-> tensor<2x1x1xf32>\nreturn %y : tensor<2x1x1xf32>\n"), 2, {1, 320}, 0},
+        "rhs_contracting_dimensions = [0], lhs_ragged_dimensions = [1], rhs_group_dimensions = []>} : "
+        "(tensor<1x4xf32>, tensor<4x1xf32>, tensor<2xi32>) -> tensor<2x1x1xf32>\n"
+        "return %y : tensor<2x1x1xf32>\n"), 2, {1, 320}, 0},
     {"mhlo.topk", FN("(tensor<2xf32>, tensor<2xi32>)",
         "%x = stablehlo.constant dense<[1.0, 7.0, 3.0, 7.0]> : tensor<4xf32>\n"
         "%y:2 = stablehlo.custom_call @mhlo.topk(%x) {mhlo.attributes = {k = 2 : i64, largest = true}, mhlo.version "
@@ -399,6 +400,53 @@ TEST(scatter_random) {
         check_text(c, text.s, 3, x, (int)(d[0] * d[1]), want, 0);
         str_release(&text);
         tsr_scope_end(c, s);
+    }
+}
+
+/* ---- axes of unknown extent -------------------------------------------------------------------------------------- */
+
+/* The same folds where an extent is '?': by a scan along it, and with it as a batch. */
+TEST(unknown_extents) {
+    static const struct { const char *name, *text; int rank, n; double want[12]; } cases[] = {
+        {"reduce along it keeps the order", "func.func @main(%x: tensor<?xi64>) -> (tensor<i64>, tensor<i64>) {\n"
+            "%u = stablehlo.constant dense<10> : tensor<i64>\n%d = stablehlo.get_dimension_size %x, dim = 0 : "
+            "(tensor<?xi64>) -> tensor<i32>\n%e = stablehlo.reshape %d : (tensor<i32>) -> tensor<1xi32>\n"
+            "%v = stablehlo.dynamic_broadcast_in_dim %u, %e, dims = [] : (tensor<i64>, tensor<1xi32>) -> "
+            "tensor<?xi64>\n"
+            "%z = stablehlo.constant dense<0> : tensor<i64>\n%o = stablehlo.constant dense<1> : tensor<i64>\n"
+            "%y:2 = \"stablehlo.reduce\"(%x, %v, %z, %o) <{dimensions = array<i64: 0>}> ({\n"
+            "^bb0(%a: tensor<i64>, %p: tensor<i64>, %b: tensor<i64>, %q: tensor<i64>):\n"
+            "%0 = stablehlo.multiply %a, %q : tensor<i64>\n%1 = stablehlo.add %0, %b : tensor<i64>\n"
+            "%2 = stablehlo.multiply %p, %q : tensor<i64>\nstablehlo.return %1, %2 : tensor<i64>, tensor<i64>\n}) : "
+            "(tensor<?xi64>, tensor<?xi64>, tensor<i64>, tensor<i64>) -> (tensor<i64>, tensor<i64>)\n"
+            "return %y#0, %y#1 : tensor<i64>, tensor<i64>\n}\n", 1, 2, {314159, 1000000}},
+        {"a network beside it", "func.func @main(%x: tensor<?x3xi64>) -> tensor<?x3xi64> {\n"
+            "%y = \"stablehlo.sort\"(%x) <{dimension = 1 : i64}> ({\n^bb0(%a: tensor<i64>, %b: tensor<i64>):\n"
+            "%0 = stablehlo.subtract %b, %a : tensor<i64>\n%1 = stablehlo.sign %0 : tensor<i64>\n"
+            "%o = stablehlo.constant dense<1> : tensor<i64>\n%r = stablehlo.compare EQ, %1, %o : "
+            "(tensor<i64>, tensor<i64>) -> tensor<i1>\nstablehlo.return %r : tensor<i1>\n}) : (tensor<?x3xi64>) -> "
+            "tensor<?x3xi64>\nreturn %y : tensor<?x3xi64>\n}\n", 2, 6, {1, 3, 4, 1, 5, 9}},
+        {"a window beside it", "func.func @main(%x: tensor<?x3xi64>) -> tensor<?x2xi64> {\n"
+            "%i = stablehlo.constant dense<0> : tensor<i64>\n%y = \"stablehlo.reduce_window\"(%x, %i) <{"
+            "window_dimensions = array<i64: 1, 2>}> ({\n^bb0(%a: tensor<i64>, %b: tensor<i64>):\n"
+            "%n = stablehlo.negate %b : tensor<i64>\n%0 = stablehlo.subtract %a, %n : tensor<i64>\n"
+            "stablehlo.return %0 : tensor<i64>\n}) : (tensor<?x3xi64>, tensor<i64>) -> tensor<?x2xi64>\n"
+            "return %y : tensor<?x2xi64>\n}\n", 2, 4, {4, 5, 6, 14}},
+        {"updates of unknown number", "func.func @main(%k: tensor<?x3xi64>) -> tensor<6xi64> {\n"
+            "%x = stablehlo.constant dense<1> : tensor<6xi64>\n%y = \"stablehlo.scatter\"(%x, %k, %k) <{"
+            "scatter_dimension_numbers = #stablehlo.scatter<inserted_window_dims = [0], scatter_dims_to_operand_dims = "
+            "[0], index_vector_dim = 2>}> ({\n^bb0(%a: tensor<i64>, %b: tensor<i64>):\n"
+            "%m = stablehlo.multiply %a, %b : tensor<i64>\n%0 = stablehlo.add %m, %a : tensor<i64>\n"
+            "stablehlo.return %0 : tensor<i64>\n}) : (tensor<6xi64>, tensor<?x3xi64>, tensor<?x3xi64>) -> "
+            "tensor<6xi64>\nreturn %y : tensor<6xi64>\n}\n", 2, 6, {1, 4, 1, 4, 5, 6}},
+    };
+    static const int64_t digits[6] = {3, 1, 4, 1, 5, 9};
+    tsr_ctx *c = test_ctx();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        test_case("%s", cases[i].name);
+        tsr_node *x = tsr_tensor(c, TSR_I64, cases[i].rank, cases[i].rank == 1 ? (int64_t[]){6} : (int64_t[]){2, 3},
+            digits);
+        check_text(c, cases[i].text, 1, &x, cases[i].n, cases[i].want, 0);
     }
 }
 
@@ -705,6 +753,10 @@ TEST(torture_bodies) {
             "%0 = stablehlo.xor %a, %b : tensor<i32>\nstablehlo.return %0 : tensor<i32>\n}) : (tensor<3xi32>, "
             "tensor<2x1xi32>, tensor<2xi32>) -> tensor<3xi32>\nreturn %y : tensor<3xi32>\n"),
     };
+    for (size_t i = 0; i < sizeof literals / sizeof *literals; i++) {
+        test_case("%s", literals[i].name);
+        CHECK(torture(build, (void *)literals[i].text) > 20);
+    }
     for (size_t i = 0; i < sizeof text / sizeof *text; i++) {
         test_case("module %zu", i);
         CHECK(torture(build, (void *)text[i]) > 20);

@@ -41,7 +41,7 @@ static bool apply_spread(struct imp *p, const struct hlo_op *op, int region, int
     bool ok = spread && (tsr_fn_results(spread) == nout ||
         imp_fail(p, op, "its body gives %d values, %d are needed", tsr_fn_results(spread), nout));
     for (int i = 0; ok && i < narg; i++) flat[i] = tsr_reshape_extents(c, arg[i], 1, &count);
-    if (ok) tsr_fn_call(c, spread, narg, flat, out);
+    if (ok) tsr_fn_inline(c, spread, narg, flat, out);
     tsr_fn_free(c, spread), tsr_fn_free(c, scalar);
     for (int i = 0; ok && i < nout; i++)
         if (tsr_is_poison(out[i] = tsr_reshape_extents(c, out[i], tsr_node_rank(arg[0]),
@@ -178,7 +178,7 @@ bool imp_fold_window(struct imp *p, const struct hlo_op *op, const struct imp_co
 static tsr_node *identity(tsr_ctx *c, tsr_dtype t, tsr_reduce how) {
     const struct tsr_dtype_info *d = tsr_dtype_of(t);
     bool real = d->kind == TSR_KIND_FLOAT, uns = d->kind == TSR_KIND_UINT, truth = t == TSR_BOOL;
-    int64_t greatest = (int64_t)(((uint64_t)1 << (d->bits - 1)) - 1);
+    int64_t greatest = d->bits > 64 ? 0 : (int64_t)(((uint64_t)1 << (d->bits - 1)) - 1);
     if (d->kind == TSR_KIND_COMPLEX && how != TSR_REDUCE_SUM && how != TSR_REDUCE_PROD) return NULL;
     switch (how) {
     case TSR_REDUCE_SUM:
