@@ -78,10 +78,9 @@ static bool same_type(const void *item, const void *key, void *user) {
 }
 
 static void *copy(struct hlo_module *m, const void *from, int n, size_t size, bool *ok) {
-    if (!n) return NULL;
-    void *to = arena_array(&m->arena, (size_t)n, size);
-    if (to) memcpy(to, from, (size_t)n * size);
-    else *ok = false;
+    void *to = arena_array(&m->arena, (size_t)n, size); /* a pointer for an empty one too */
+    if (to && n) memcpy(to, from, (size_t)n * size);
+    *ok = *ok && to;
     return to;
 }
 

@@ -256,16 +256,20 @@ static bool check_func(struct hlo_module *m, const struct hlo_op *op) {
 
 /* ---- all of it -------------------------------------------------------------------------------------------------- */
 
-/* An operation's first line and past its last: the table is looked through once for each operation with attributes. */
+/* An operation's first line, or where it would stand: lines are in the order of the operations. */
 static const struct line *lines_of(enum hlo_opcode code) {
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-        if (table[i].code == code) return &table[i];
-    return NULL;
+    size_t lo = 0, hi = sizeof table / sizeof *table;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (table[mid].code < code) lo = mid + 1;
+        else hi = mid;
+    }
+    return &table[lo];
 }
 
 bool hlo_normalise(struct hlo_module *m, struct hlo_op *op) {
     const struct line *end = table + sizeof table / sizeof *table;
-    for (const struct line *l = lines_of(op->code); l && l < end && l->code == op->code; l++)
+    for (const struct line *l = lines_of(op->code); l < end && l->code == op->code; l++)
         if (!normalise_line(m, op, l)) return false;
     return check_arity(m, op) && (op->code != HLO_OP_FUNC || check_func(m, op));
 }

@@ -295,7 +295,7 @@ static const struct read_name *custom_name(struct reader *r) {
     const char *s;
     size_t n;
     if (!lex_word(&r->x, &s, &n)) return lex_expected(&r->x, "an operation"), NULL;
-    for (size_t i = 0; i < sizeof short_name / sizeof *short_name; i++)
+    for (size_t i = 0; n < 7 && i < sizeof short_name / sizeof *short_name; i++)
         if (strlen(short_name[i][0]) == n && memcmp(s, short_name[i][0], n) == 0)
             return read_name(r, short_name[i][1], strlen(short_name[i][1]));
     return read_name(r, s, n);

@@ -11,26 +11,32 @@
 
 /* ---- text ------------------------------------------------------------------------------------------------------- */
 
-/* Verbatim text of a format: each piece between spaces stands in the input, with any space around it. A word must be
- * whole. */
-static bool text_here(struct reader *r, const char *p, size_t n, bool must) {
+/* One piece of a format's text, k bytes at p, at the cursor: a word must be whole. */
+static bool piece_here(struct reader *r, const char *p, size_t k, bool word) {
+    struct lex *x = &r->x;
+    size_t left = (size_t)(x->end - x->p);
+    if (left < k || memcmp(x->p, p, k) != 0 || (word && left > k && lex_is_word((unsigned char)x->p[k]))) {
+        char what[64];
+        snprintf(what, sizeof what, "'%.*s'", (int)k, p);
+        return lex_expected(x, what);
+    }
+    x->p += k;
+    lex_skip(x);
+    return true;
+}
+
+/* Verbatim text of a format: words and signs, each with any space around it in the input. */
+static bool text_here(struct reader *r, const char *p, size_t n) {
     const char *end = p + n;
     for (;;) {
         while (p < end && *p == ' ') p++;
         if (p == end) return true;
         size_t k = 1;
         bool word = lex_is_word((unsigned char)*p);
-        if (word)
-            while (p + k < end && lex_is_word((unsigned char)p[k])) k++;
+        while (word && p + k < end && lex_is_word((unsigned char)p[k])) k++;
         if (*p == '-' && p + 1 < end && p[1] == '>') k = 2;
-        char text[48], what[64];
-        memcpy(text, p, k), text[k] = '\0';
-        if (!(word ? lex_accept_word(&r->x, text) : lex_accept_text(&r->x, text))) {
-            if (!must) return false;
-            snprintf(what, sizeof what, "'%s'", text);
-            return lex_expected(&r->x, what);
-        }
-        p += k, must = true;
+        if (!piece_here(r, p, k, word)) return false;
+        p += k;
     }
 }
 
@@ -349,7 +355,7 @@ static bool elements(struct reader *r, struct hlo_item it, const struct read_op 
 
 static bool follow(struct reader *r, struct hlo_item it, struct read_op *o) {
     switch (it.kind) {
-    case HLO_F_TEXT: return text_here(r, it.text, it.n, true);
+    case HLO_F_TEXT: return text_here(r, it.text, it.n);
     case HLO_F_OPERAND: return one_operand(r);
     case HLO_F_REST: return read_operands(r);
     case HLO_F_REST_COMMA: return operands_with_commas(r);
@@ -376,27 +382,40 @@ static bool follow(struct reader *r, struct hlo_item it, struct read_op *o) {
 
 /* A group is there if its first item is: a text that stands here, or an operand. */
 static bool group_here(const struct reader *r, struct hlo_item first) {
-    return first.kind == HLO_F_TEXT && text_next(r, first) ? true : first.kind != HLO_F_TEXT && lex_peek(&r->x) == '%';
+    return first.kind == HLO_F_TEXT ? text_next(r, first) : lex_peek(&r->x) == '%';
 }
 
+/* The items of a form's format, cut when it is first met. */
+static const struct hlo_item *items_of(struct reader *r, enum hlo_form form) {
+    const char *at = hlo_form_format(form);
+    size_t n = 1;
+    if (r->format[form]) return r->format[form];
+    while (hlo_format_next(&at).kind != HLO_F_END) n++;
+    struct hlo_item *items = arena_array(&r->m->arena, n, sizeof *items);
+    at = hlo_form_format(form);
+    for (size_t i = 0; items && i < n; i++) items[i] = hlo_format_next(&at);
+    return r->format[form] = items;
+}
 
+/* After $(: the first item to read, or past $) where the group is not there. */
+static const struct hlo_item *enter_group(const struct reader *r, const struct hlo_item *it) {
+    if (it->kind == HLO_F_TEXT && it->n == strspn(it->text, " ")) it++;
+    if (group_here(r, *it)) return it;
+    while (it->kind != HLO_F_CLOSE) it++;
+    return it + 1;
+}
 
-static bool read_format(struct reader *r, struct read_op *o, const char *at) {
-    for (;;) {
-        struct hlo_item it = hlo_format_next(&at);
-        if (it.kind == HLO_F_END) return true;
-        if (it.kind == HLO_F_CLOSE) continue;
-        if (it.kind != HLO_F_OPEN) {
-            if (!follow(r, it, o)) return false;
+static bool read_format(struct reader *r, struct read_op *o, const struct hlo_item *it) {
+    if (!it) return false;
+    while (it->kind != HLO_F_END) {
+        if (it->kind == HLO_F_OPEN) {
+            it = enter_group(r, it + 1);
             continue;
         }
-        const char *inside = at;
-        do it = hlo_format_next(&at);
-        while (it.n && it.n == strspn(it.text, " ") && it.kind == HLO_F_TEXT && *at);
-        if (group_here(r, it)) at = inside;
-        else
-            while (it.kind != HLO_F_CLOSE) it = hlo_format_next(&at);
+        if (it->kind != HLO_F_CLOSE && !follow(r, *it, o)) return false;
+        it++;
     }
+    return true;
 }
 
 static const struct {
@@ -407,9 +426,9 @@ static const struct {
 
 bool read_pretty(struct reader *r, struct read_op *o) {
     enum hlo_form form = hlo_op_of(o->name->code)->form;
-    for (size_t i = 0; i < sizeof own_syntax / sizeof *own_syntax; i++)
+    for (size_t i = 0; form >= HLO_FORM_CONSTANT && i < sizeof own_syntax / sizeof *own_syntax; i++)
         if (own_syntax[i].form == form) return own_syntax[i].read(r, o);
-    if (form != HLO_FORM_GENERIC) return read_format(r, o, hlo_form_format(form));
+    if (form != HLO_FORM_GENERIC) return read_format(r, o, items_of(r, form));
     return hlo_fail(r->m, o->loc, o->name->code == HLO_OP_UNKNOWN
             ? "'%s' is no operation known here; others are read in the generic form: \"%s\"(...) : (...) -> ..."
             : "'%s' has no form of its own; write \"%s\"(...) : (...) -> ...", o->name->text, o->name->text);

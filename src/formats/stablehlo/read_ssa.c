@@ -7,17 +7,22 @@
 
 #include "formats/stablehlo/reader.h"
 
-static uint32_t hash_name(const char *s, size_t n) {
-    uint64_t h = n * UINT64_C(0x9e3779b97f4a7c15);
-    for (; n >= 8; s += 8, n -= 8) {
-        uint64_t w;
-        memcpy(&w, s, 8);
-        h = (h ^ w) * UINT64_C(0xd6e8feb86659fd93), h ^= h >> 32;
-    }
+static uint64_t head_of(const char *s, size_t n) {
     uint64_t w = 0;
-    for (size_t i = 0; i < n; i++) w = w << 8 | (unsigned char)s[i];
-    h = (h ^ w) * UINT64_C(0xd6e8feb86659fd93);
-    return (uint32_t)(h ^ h >> 32);
+    if (n >= 8) memcpy(&w, s, 8);
+    for (size_t i = 0; n < 8 && i < n; i++) w = w << 8 | (unsigned char)s[i];
+    return w;
+}
+
+/* Names that differ in a number at their end (%0, %1, ...; %arg0, ...) are neighbours in the table, with a free slot
+ * between them: programs use most values soon after they define them. */
+static uint32_t hash_name(uint64_t head, const char *s, size_t n) {
+    size_t k = n;
+    uint32_t number = 0, unit = 1;
+    for (; k > 0 && n - k < 8 && lex_is_digit((unsigned char)s[k - 1]); k--, unit *= 10)
+        number += unit * (uint32_t)(s[k - 1] - '0');
+    uint64_t h = !k ? 0 : n > 8 ? hash_bytes(n, s, k) : (head >> 8 * (n - k)) * UINT64_C(0xd6e8feb86659fd93);
+    return (uint32_t)(h ^ h >> 32) + 2 * number;
 }
 
 static void insert(struct reader *r, size_t at) {
@@ -37,19 +42,24 @@ static bool grow(struct reader *r) {
     return true;
 }
 
-static struct read_ssa *find(struct reader *r, const char *name, size_t n, uint32_t hash) {
+static bool same_name(const struct read_ssa *s, uint64_t head, const char *name, size_t n) {
+    return s->head == head && s->n == n && (n <= 8 || memcmp(s->name, name, n) == 0);
+}
+
+static struct read_ssa *find(struct reader *r, const char *name, size_t n, uint64_t head, uint32_t hash) {
     for (size_t i = hash; r->ssa.slots; i++) {
         uint32_t at = r->ssa.slot[i & (r->ssa.slots - 1)];
         if (!at) break;
         struct read_ssa *s = &r->ssa.v[at - 1];
-        if (at > r->ssa.base && s->hash == hash && s->n == n && memcmp(s->name, name, n) == 0) return s;
+        if (at > r->ssa.base && same_name(s, head, name, n)) return s;
     }
     return NULL;
 }
 
 bool read_ssa_define(struct reader *r, const struct read_ssa *s) {
-    uint32_t hash = hash_name(s->name, s->n);
-    const struct read_ssa *old = find(r, s->name, s->n, hash);
+    uint64_t head = head_of(s->name, s->n);
+    uint32_t hash = hash_name(head, s->name, s->n);
+    const struct read_ssa *old = find(r, s->name, s->n, head, hash);
     if (old)
         return hlo_fail(r->m, s->at, "%%%.*s is defined already, at line %u: each value has a name of its own",
             (int)s->n, s->name, old->at.line);
@@ -57,7 +67,7 @@ bool read_ssa_define(struct reader *r, const struct read_ssa *s) {
     if (r->ssa.n * 2 >= r->ssa.slots && !grow(r)) return false;
     if (!vec_reserve(r->c, &r->ssa, r->ssa.n + 1)) return false;
     r->ssa.v[r->ssa.n] = *s;
-    r->ssa.v[r->ssa.n].hash = hash;
+    r->ssa.v[r->ssa.n].hash = hash, r->ssa.v[r->ssa.n].head = head;
     insert(r, r->ssa.n++);
     return true;
 }
@@ -111,7 +121,8 @@ bool read_ssa_use(struct reader *r, struct hlo_value **out) {
     } else {
         lex_skip(&r->x);
     }
-    const struct read_ssa *s = find(r, use.name, use.n, hash_name(use.name, use.n));
+    uint64_t head = head_of(use.name, use.n);
+    const struct read_ssa *s = find(r, use.name, use.n, head, hash_name(head, use.name, use.n));
     if (!s)
         return hlo_fail(r->m, use.at, "%%%.*s is not defined before this line: values are defined before they are used",
             (int)use.n, use.name);

@@ -27,6 +27,14 @@ static void release(struct reader *r) {
     vec_release(r->c, &r->real);
 }
 
+/* Stacks have a place from the start, so that a mark in an empty one is a pointer too. */
+static bool reserve(struct reader *r) {
+    tsr_ctx *c = r->c;
+    return vec_reserve(c, &r->pending, 16) && vec_reserve(c, &r->operand, 16) && vec_reserve(c, &r->named, 16) &&
+        vec_reserve(c, &r->type, 16) && vec_reserve(c, &r->attr, 16) && vec_reserve(c, &r->region, 16) &&
+        vec_reserve(c, &r->integer, 16) && vec_reserve(c, &r->real, 16);
+}
+
 static bool at_resources(const struct reader *r) {
     return r->x.end - r->x.p > 2 && r->x.p[0] == '{' && r->x.p[1] == '-' && r->x.p[2] == '#';
 }
@@ -66,7 +74,7 @@ struct hlo_module *hlo_read_section(tsr_ctx *c, const char *file, const char *te
     if (m) {
         r->x = (struct lex){.m = m, .p = text, .end = text + n, .line_start = text, .line = line};
         r->c = c, r->m = m, r->begin = text, r->first_line = line, r->in_module = true;
-        ok = read_top(r, &m->op->region[0].block[0]) && adopt(m);
+        ok = reserve(r) && read_top(r, &m->op->region[0].block[0]) && adopt(m);
         release(r);
     }
     if (r) mem_del(c, r);

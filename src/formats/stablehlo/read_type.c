@@ -216,7 +216,7 @@ static bool read_elem(struct reader *r, struct hlo_type *t, bool *known) {
     }
     if (!lex_word(&r->x, &s, &n)) return lex_expected(&r->x, "an extent or an element type");
     if (elem_find(s, n, &t->elem)) return true;
-    return hlo_fail(r->m, at, "'%.*s' is no element type; known are i1, i2, i4 .. i64, ui2 .. ui64, f16, bf16, f32, f64, "
+    return hlo_fail(r->m, at, "'%.*s' is no element type; known are i1, i2 .. i64, ui2 .. ui64, f16, bf16, f32, f64, "
                               "f4E2M1FN, f6*, f8*, tf32, index, complex<f32>, complex<f64>, !quant.uniform<...>",
         (int)n, s);
 }

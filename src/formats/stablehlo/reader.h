@@ -22,7 +22,8 @@ struct read_name {
 /* What a %name means: `count` values from value on. Entries are pushed and popped with the regions they stand in. */
 struct read_ssa {
     const char *name; /* in the text, without '%' */
-    uint32_t n, hash;
+    uint32_t n, hash; /* hash and head are the table's own */
+    uint64_t head;    /* the first eight bytes */
     struct hlo_value *value;
     int count;
     struct hlo_loc at;
@@ -47,6 +48,7 @@ struct reader {
     struct { struct read_name **slot; size_t slots, n; } names;
     struct { struct read_ssa *v; size_t n, cap; uint32_t *slot; size_t slots, base; } ssa;
     VEC(struct read_alias) aliases;
+    const struct hlo_item *format[HLO_FORM_MODULE + 1]; /* formats cut into items, those that were needed */
     struct { const char *text; uint32_t n; const struct hlo_type *type; } type_cache[TYPE_CACHE];
 
     VEC(struct read_ssa) pending; /* names of results and arguments that are not there yet */
@@ -65,7 +67,7 @@ bool read_deeper(struct reader *r); /* one level of nesting more; false: too dee
 const struct read_name *read_name(struct reader *r, const char *s, size_t n);
 
 /* %names (read_ssa.c) */
-bool read_ssa_define(struct reader *r, const struct read_ssa *s); /* all of it but hash */
+bool read_ssa_define(struct reader *r, const struct read_ssa *s); /* hash and head aside */
 bool read_ssa_use(struct reader *r, struct hlo_value **out);         /* %x or %x#1 at the cursor */
 bool read_ssa_name(struct reader *r, struct read_ssa *out);          /* %x at the cursor: name, n, at; count 1 */
 bool read_operands(struct reader *r); /* "%a, %b", maybe none, pushed on r->operand */
@@ -102,8 +104,8 @@ struct read_op {
     size_t pending, operand, named, type, region; /* marks; what is on r->type above its mark are its results' types */
 };
 bool read_op(struct reader *r, struct hlo_block *block);
-/* The region at '{', pushed on r->region. Its entry block has narg arguments of these types, named by arg (all but
- * hash and value); narg -1: a label may say what it has. Functions and modules see no names from outside. */
+/* The region at '{', pushed on r->region. Its entry block has narg arguments of these types, named by arg; narg -1:
+ * a label may say what it has. Functions and modules see no names from outside. */
 enum read_scope { SCOPE_NESTED, SCOPE_FUNC, SCOPE_MODULE };
 bool read_region(struct reader *r, int narg, const struct read_ssa *arg, const struct hlo_type *const *type,
     enum read_scope scope);
