@@ -218,6 +218,12 @@ static const struct {
         "#stablehlo.result_accuracy_mode<DEFAULT>>} : tensor<2xf32>"), "stablehlo.exponential", "result_accuracy", "-"},
     {F("%a: tensor<2xf32>", "check.expect_close %a, %a, max_ulp_difference = 3, min_ulp_difference = 1 : "
         "tensor<2xf32>, tensor<2xf32>"), "check.expect_close", "max_ulp_difference", "3:ui64"},
+    {F("%a: tensor<2xf32>", "check.expect_close %a, %a, max_ulp_difference = 18446744073709551615 : tensor<2xf32>, "
+        "tensor<2xf32>"), "check.expect_close", "max_ulp_difference", "-1:ui64"},
+    {F("%a: tensor<2xf32>", "%0 = chlo.broadcast_compare %a, %a {comparison_direction = "
+        "#chlo<comparison_direction EQ>} "
+        ": (tensor<2xf32>, tensor<2xf32>) -> tensor<2xi1>"), "chlo.broadcast_compare", "comparison_direction",
+        "chlo.comparison_direction.EQ"},
     {F("%a: tensor<2xf32>", "check.expect_almost_eq_const %a, dense<0.5> : tensor<2xf32>, tolerance = 0.25"),
         "check.expect_almost_eq_const", "tolerance", "0.25:f64"},
     {F("%a: tensor<2xf32>", "check.expect_almost_eq %a, %a, tolerance = 0.25 : tensor<2xf32>"),
@@ -234,6 +240,8 @@ static const struct {
            "!my.type<3>"), "my.op", "a", "#my<stuff <[1, {x = \"}\"}]> -> y>"},
     {F("", "%0 = \"my.op\"() {d = array<f32: 1.5, -2>} : () -> !my.type<3>"), "my.op", "d", "f32:1.5,-2"},
     {F("", "%0 = \"my.op\"() {e = [1, unit, \"x\"]} : () -> i32"), "my.op", "e", "[1:i64 unit \"x\"]"},
+    {"#c = #my.attr<{\n  a = (x) -> y\n}> // not this\n\n" F("", "%0 = \"my.op\"() {f = #c} : () -> i32"), "my.op", "f",
+        "#my.attr<{\n  a = (x) -> y\n}>"},
     {F("", "%0 = \"my.op\"() {f = @a::@b} : () -> i32"), "my.op", "f", "@a::b"},
     {F("", "%0 = \"my.op\"() {h = -1.5e3 : f16} : () -> i32"), "my.op", "h", "-1500:f16"},
     {F("", "%0 = \"my.op\"() {i = 0x3F800000 : f32} : () -> i32"), "my.op", "i", "1:f32"},
@@ -284,7 +292,8 @@ TEST(forms) {
 
 TEST(types_print_as_they_were_read) {
     static const char *const type[] = {"tensor<f32>", "tensor<4x?xbf16>", "tensor<*xf32>", "tensor<0x3xcomplex<f64>>",
-        "tensor<?x4xf32, #stablehlo.bounds<8, ?>>", "tuple<tensor<f32>, tuple<>, !stablehlo.token>", "!stablehlo.token",
+        "tensor<?x4xf32, #stablehlo.bounds<8, ?>>", "tensor<f32, #stablehlo.bounds<>>",
+            "tuple<tensor<f32>, tuple<>, !stablehlo.token>", "!stablehlo.token",
         "!stablehlo.future<tensor<2xf32>>", "(tensor<f32>, i32) -> tensor<f32>", "() -> ()", "(i1) -> (i8, i16)",
         "memref<2x2xf8E4M3FN>", "tensor<2x!quant.uniform<i8:f32, 1.000000e-01:-30>>",
         "tensor<2x!quant.uniform<i8<-127:127>:f32:0, {1.000000e-01:-30,5.000000e-01}>>",

@@ -209,13 +209,13 @@ static void put_elem(struct str *out, const struct hlo_type *t) {
 
 /* bounds<4, ?> or whatever stands in the place of an encoding, as #stablehlo.bounds<4, ?>. */
 static void put_encoding(struct str *out, const struct hlo_attr *a) {
-    if (a->kind != HLO_A_STRUCT || a->n != 1 || a->field[0].value->kind != HLO_A_INTS) {
+    const struct hlo_attr *v = a->kind == HLO_A_STRUCT && a->n == 1 ? a->field[0].value : NULL;
+    if (a->kind != HLO_A_STRUCT || (v && v->kind != HLO_A_INTS)) {
         if (a->s) str_put(out, a->s);
         return;
     }
-    const struct hlo_attr *v = a->field[0].value;
     str_printf(out, "#%s<", a->name);
-    for (int i = 0; i < v->n; i++) {
+    for (int i = 0; v && i < v->n; i++) {
         if (i) str_put(out, ", ");
         if (v->ints[i] == HLO_DYNAMIC) str_putc(out, '?');
         else str_printf(out, "%lld", (long long)v->ints[i]);

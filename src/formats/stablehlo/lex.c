@@ -156,7 +156,7 @@ bool lex_string(struct lex *x, struct arena *a, const char **s, size_t *n) {
 
 enum { NEST_MAX = 256 };
 
-bool lex_balanced(struct lex *x, struct hlo_loc at) {
+bool lex_balanced(struct lex *x, struct hlo_loc at, const char **to) {
     char open[NEST_MAX];
     int depth = 0;
     if (!lex_peek(x) || !strchr("<([{", lex_peek(x))) return lex_expected(x, "an opening bracket");
@@ -183,6 +183,7 @@ bool lex_balanced(struct lex *x, struct hlo_loc at) {
         }
         x->p++;
     } while (depth > 0);
+    if (to) *to = x->p;
     lex_skip(x);
     return true;
 }

@@ -49,8 +49,9 @@ bool lex_word(struct lex *x, const char **s, size_t *n);
 bool lex_int(struct lex *x, int64_t *out, const char *what);
 /* The string that begins here, its escapes resolved; memory of the module's arena (NUL after it). */
 bool lex_string(struct lex *x, struct arena *a, const char **s, size_t *n);
-/* Past the bracket that closes the one that begins here, strings and nested brackets inside skipped. */
-bool lex_balanced(struct lex *x, struct hlo_loc at);
+/* Past the bracket that closes the one that begins here, strings and nested brackets inside skipped; *to (may be NULL)
+ * is right behind it, before space and comments. */
+bool lex_balanced(struct lex *x, struct hlo_loc at, const char **to);
 /* The cursor jumps to p, which is on this line or a later one. */
 void lex_jump(struct lex *x, const char *p);
 

@@ -289,15 +289,14 @@ static const struct hlo_attr *keep_text(struct reader *r) {
     lex_word(&r->x, &s, &n);
     const char *to = s + n;
     if (lex_peek(&r->x) == '<' || lex_peek(&r->x) == '(') {
-        if (!lex_balanced(&r->x, at)) return NULL;
-        for (to = r->x.p; (unsigned char)to[-1] <= ' ';) to--;
+        if (!lex_balanced(&r->x, at, &to)) return NULL;
     }
     return hlo_attr_opaque(r->m, from, (size_t)(to - from));
 }
 
 bool read_location(struct reader *r) {
     struct hlo_loc at = lex_here(&r->x);
-    return !lex_accept_word(&r->x, "loc") || lex_balanced(&r->x, at);
+    return !lex_accept_word(&r->x, "loc") || lex_balanced(&r->x, at, NULL);
 }
 
 static const struct hlo_attr *read_word_attr(struct reader *r) {

@@ -63,14 +63,14 @@ static bool operands_with_commas(struct reader *r) {
 /* ---- attributes ------------------------------------------------------------------------------------------------- */
 
 static const struct hlo_attr *integer_attr(struct reader *r, enum hlo_elem e) {
-    int64_t v;
     uint64_t bits;
-    struct hlo_loc at = lex_here(&r->x);
-    const char *p = r->x.p;
-    if (!lex_int(&r->x, &v, "an integer")) return NULL;
-    if (!hlo_literal(e, p, r->x.end, &bits))
-        return hlo_fail(r->m, at, "%lld does not fit in %s", (long long)v, hlo_elem_of(e)->text), NULL;
-    return hlo_attr_int(r->m, e, v);
+    size_t n = hlo_literal(e, r->x.p, r->x.end, &bits);
+    if (!n) return hlo_fail(r->m, lex_here(&r->x), "expected an integer that %s can hold", hlo_elem_of(e)->text), NULL;
+    r->x.p += n;
+    lex_skip(&r->x);
+    int width = hlo_elem_of(e)->bits;
+    bool extend = !hlo_elem_unsigned(e) && width < 64;
+    return hlo_attr_int(r->m, e, extend ? (int64_t)(bits << (64 - width)) >> (64 - width) : (int64_t)bits);
 }
 
 static const struct hlo_attr *float_attr(struct reader *r) {

@@ -114,8 +114,7 @@ bool read_ssa_use(struct reader *r, struct hlo_value **out) {
     struct read_ssa use;
     int64_t which = 0;
     if (!name_here(r, "an operand, %name", &use)) return false;
-    bool numbered = lex_peek(&r->x) == '#';
-    if (numbered) {
+    if (lex_peek(&r->x) == '#') {
         r->x.p++;
         if (!lex_int(&r->x, &which, "a result's number after '#'")) return false;
     } else {
@@ -129,9 +128,6 @@ bool read_ssa_use(struct reader *r, struct hlo_value **out) {
     if (which < 0 || which >= s->count)
         return hlo_fail(r->m, use.at, "%%%.*s#%lld: %%%.*s has %d results, numbered from 0", (int)use.n, use.name,
             (long long)which, (int)use.n, use.name, s->count);
-    if (!numbered && s->count > 1)
-        return hlo_fail(r->m, use.at, "%%%.*s is a group of %d results: say which, %%%.*s#0", (int)use.n, use.name,
-            s->count, (int)use.n, use.name);
     *out = s->value + which;
     return true;
 }

@@ -137,11 +137,12 @@ static const struct hlo_attr *struct_fields(struct reader *r, const struct hlo_s
 /* After '<': "4, ?". */
 static const struct hlo_attr *bounds(struct reader *r) {
     size_t mark = r->integer.n;
-    do {
-        int64_t v = HLO_DYNAMIC;
-        if (!lex_accept(&r->x, '?') && !lex_int(&r->x, &v, "a bound or '?'")) return NULL;
-        if (!vec_push(r->c, &r->integer, v)) return NULL;
-    } while (lex_accept(&r->x, ','));
+    if (lex_peek(&r->x) != '>')
+        do {
+            int64_t v = HLO_DYNAMIC;
+            if (!lex_accept(&r->x, '?') && !lex_int(&r->x, &v, "a bound or '?'")) return NULL;
+            if (!vec_push(r->c, &r->integer, v)) return NULL;
+        } while (lex_accept(&r->x, ','));
     const struct hlo_attr *list = hlo_attr_ints(r->m, HLO_I64, (int)(r->integer.n - mark), r->integer.v + mark);
     r->integer.n = mark;
     if (!list || !lex_expect(&r->x, '>', "after the bounds")) return NULL;
@@ -189,8 +190,7 @@ static const struct hlo_attr *opaque(struct reader *r, const char *from, const c
     const char *to = name_end;
     r->x.p = name_end;
     if (name_end < r->x.end && *name_end == '<') {
-        if (!lex_balanced(&r->x, at)) return NULL;
-        for (to = r->x.p; (unsigned char)to[-1] <= ' ';) to--;
+        if (!lex_balanced(&r->x, at, &to)) return NULL;
     } else {
         lex_skip(&r->x);
     }

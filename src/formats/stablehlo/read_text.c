@@ -46,7 +46,7 @@ static bool read_top(struct reader *r, struct hlo_block *b) {
         struct hlo_loc at = lex_here(&r->x);
         int ch = lex_peek(&r->x);
         if (ch == '#' || ch == '!' ? !read_alias_definition(r)
-            : at_resources(r)      ? !lex_balanced(&r->x, at)
+            : at_resources(r)      ? !lex_balanced(&r->x, at, NULL)
                                    : !read_op(r, b))
             return false;
     }

@@ -168,13 +168,6 @@ static const struct hlo_type *opaque(struct reader *r, const char *from, const c
     return hlo_type_intern(r->m, &(struct hlo_type){.kind = HLO_T_OPAQUE, .text = text});
 }
 
-/* The end of what has been read, spaces before the cursor left out. */
-static const char *before_space(const struct reader *r, const char *from) {
-    const char *p = r->x.p;
-    while (p > from && (unsigned char)p[-1] <= ' ') p--;
-    return p;
-}
-
 /* One extent and its 'x'; *more false: here begins the element type. */
 static bool read_extent(struct reader *r, int64_t *out, bool *more) {
     struct lex *x = &r->x;
@@ -347,14 +340,13 @@ static const struct hlo_type *read_dialect_type(struct reader *r) {
     }
     struct hlo_loc at = lex_here(&r->x);
     r->x.p = p;
-    if (p < r->x.end && *p == '<' && !lex_balanced(&r->x, at)) return NULL;
-    const char *to = r->x.p;
+    if (p < r->x.end && *p == '<') return lex_balanced(&r->x, at, &p) ? opaque(r, from, p) : NULL;
     lex_skip(&r->x);
-    return opaque(r, from, to > p ? before_space(r, from) : p);
+    return opaque(r, from, p);
 }
 
 static const struct hlo_type *read_word_type(struct reader *r, const char *from) {
-    const char *s;
+    const char *s, *to;
     size_t n;
     enum hlo_elem e;
     struct hlo_loc at = lex_here(&r->x);
@@ -364,7 +356,7 @@ static const struct hlo_type *read_word_type(struct reader *r, const char *from)
     if (lex_accept_word(&r->x, "complex")) return complex_elem(r, &e) ? hlo_type_scalar(r->m, e) : NULL;
     if (lex_at_word(&r->x, "vector")) {
         lex_accept_word(&r->x, "vector");
-        return lex_balanced(&r->x, at) ? opaque(r, from, before_space(r, from)) : NULL;
+        return lex_balanced(&r->x, at, &to) ? opaque(r, from, to) : NULL;
     }
     if (!lex_word(&r->x, &s, &n)) return lex_expected(&r->x, "a type"), NULL;
     if (elem_find(s, n, &e)) return hlo_type_scalar(r->m, e);

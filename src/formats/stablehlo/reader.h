@@ -68,7 +68,7 @@ const struct read_name *read_name(struct reader *r, const char *s, size_t n);
 
 /* %names (read_ssa.c) */
 bool read_ssa_define(struct reader *r, const struct read_ssa *s); /* hash and head aside */
-bool read_ssa_use(struct reader *r, struct hlo_value **out);         /* %x or %x#1 at the cursor */
+bool read_ssa_use(struct reader *r, struct hlo_value **out);         /* %x or %x#1 at the cursor; %x is %x#0 */
 bool read_ssa_name(struct reader *r, struct read_ssa *out);          /* %x at the cursor: name, n, at; count 1 */
 bool read_operands(struct reader *r); /* "%a, %b", maybe none, pushed on r->operand */
 struct ssa_scope { size_t n, base; };
