@@ -179,6 +179,17 @@ static const struct literal literals[] = {
         "%y:2 = stablehlo.custom_call @cu_threefry2x32(%x, %x, %x, %x) : (tensor<1xui32>, tensor<1xui32>, "
         "tensor<1xui32>, tensor<1xui32>) -> (tensor<1xui32>, tensor<1xui32>)\n"
         "return %y#0, %y#1 : tensor<1xui32>, tensor<1xui32>\n"), 2, {0x6b200159, 0x99ba4efe}, 0},
+    {"lapack_sgetrf_ffi of zeros", FN("(tensor<2x2xf32>, tensor<2xi32>, tensor<i32>)",
+        "%x = stablehlo.constant dense<0.0> : tensor<2x2xf32>\n"
+        "%y:3 = stablehlo.custom_call @lapack_sgetrf_ffi(%x) : (tensor<2x2xf32>) -> "
+        "(tensor<2x2xf32>, tensor<2xi32>, tensor<i32>)\n"
+        "return %y#0, %y#1, %y#2 : tensor<2x2xf32>, tensor<2xi32>, tensor<i32>\n"), 7, {0, 0, 0, 0, 1, 2, 1}, 0},
+    {"lapack_strsm_ffi", FN("tensor<2x1xf32>",
+        "%a = stablehlo.constant dense<[[2.0, 9.0], [1.0, 4.0]]> : tensor<2x2xf32>\n"
+        "%b = stablehlo.constant dense<[[2.0], [9.0]]> : tensor<2x1xf32>\n"
+        "%y = stablehlo.custom_call @lapack_strsm_ffi(%a, %b) {mhlo.backend_config = {diag = 78 : ui8, side = 76 : ui8, "
+        "trans_x = 78 : ui8, uplo = 76 : ui8}} : (tensor<2x2xf32>, tensor<2x1xf32>) -> tensor<2x1xf32>\n"
+        "return %y : tensor<2x1xf32>\n"), 2, {1, 2}, 1e-6},
     {"einsum", FN("tensor<2x2xf32>",
         "%x = stablehlo.constant dense<[[1.0, 2.0], [3.0, 4.0]]> : tensor<2x2xf32>\n"
         "%y = stablehlo.einsum %x, %x, config = \"ij,kj->ik\" : (tensor<2x2xf32>, tensor<2x2xf32>) -> tensor<2x2xf32>\n"
@@ -559,6 +570,89 @@ TEST(householder) {
         CHECK_OK(c);
         str_release(&text);
         tsr_scope_end(c, s);
+    }
+}
+
+/* Rows swapped as the pivots say make l u; each pivot is the greatest of its column. A batch of two. */
+static void check_lu(int m, int n, const double *a, const double *v) {
+    int k = m < n ? m : n, row[5];
+    const double *lu = v, *pivot = v + 2 * m * n, *info = pivot + 2 * k;
+    for (int b = 0; b < 2; b++, a += m * n, lu += m * n, pivot += k) {
+        CHECK_EQ(info[b], 0);
+        for (int i = 0; i < m; i++) row[i] = i;
+        for (int i = 0; i < k; i++) {
+            int q = (int)pivot[i] - 1, old = row[i];
+            if (!CHECK(q >= i && q < m)) return;
+            row[i] = row[q], row[q] = old;
+        }
+        for (int i = 0; i < m; i++)
+            for (int j = 0; j < n; j++) {
+                double sum = 0;
+                for (int e = 0; e <= j && e <= i && e < k; e++)
+                    sum += (e == i ? 1 : lu[i * n + e]) * lu[e * n + j];
+                CHECK_CLOSE(sum, a[row[i] * n + j], 1e-9, 1e-9);
+                if (j < i && j < k) CHECK(fabs(lu[i * n + j]) <= 1);
+            }
+    }
+}
+
+TEST(lu_factors) {
+    tsr_ctx *c = test_ctx();
+    for (int t = 0; t < 8; t++) {
+        int m = (int)test_int(1, 5), n = (int)test_int(1, 5), k = m < n ? m : n;
+        double a[50];
+        char text[800];
+        struct values got;
+        test_case("%dx%d", m, n);
+        for (int i = 0; i < 2 * m * n; i++) a[i] = test_normal();
+        tsr_node *x = tsr_tensor(c, TSR_F64, 3, (int64_t[]){2, m, n}, a);
+        snprintf(text, sizeof text, "func.func @main(%%x: tensor<2x%dx%dxf64>) -> (tensor<2x%dx%dxf64>, "
+            "tensor<2x%dxi32>, tensor<2xi32>) {\n%%f:3 = stablehlo.custom_call @lapack_dgetrf_ffi(%%x) : "
+            "(tensor<2x%dx%dxf64>) -> (tensor<2x%dx%dxf64>, tensor<2x%dxi32>, tensor<2xi32>)\n"
+            "return %%f#0, %%f#1, %%f#2 : tensor<2x%dx%dxf64>, tensor<2x%dxi32>, tensor<2xi32>\n}\n", m, n, m, n, k, m,
+            n, m, n, k, m, n, k);
+        for (int vm = 0; vm < 2; vm++)
+            if (CHECK(run_text(c, text, 1, &x, vm != 0, &got)) && CHECK_EQ(got.n, 2 * (m * n + k + 1)))
+                check_lu(m, n, a, got.v);
+        CHECK_OK(c);
+    }
+}
+
+/* Full factors of a matrix that is not square: u s vt = a, u and vt orthonormal. */
+TEST(full_svd) {
+    tsr_ctx *c = test_ctx();
+    for (int t = 0; t < 6; t++) {
+        int m = (int)test_int(1, 5), n = (int)test_int(1, 5), k = m < n ? m : n;
+        double a[25];
+        char text[900];
+        struct values got;
+        test_case("%dx%d", m, n);
+        for (int i = 0; i < m * n; i++) a[i] = test_normal();
+        tsr_node *x = tsr_tensor(c, TSR_F64, 2, (int64_t[]){m, n}, a);
+        snprintf(text, sizeof text, "func.func @main(%%x: tensor<%dx%dxf64>) -> (tensor<%dxf64>, tensor<%dx%dxf64>, "
+            "tensor<%dx%dxf64>) {\n%%f:5 = stablehlo.custom_call @lapack_dgesdd_ffi(%%x) {mhlo.backend_config = {mode "
+            "= 65 : ui8}} : (tensor<%dx%dxf64>) -> (tensor<%dx%dxf64>, tensor<%dxf64>, tensor<%dx%dxf64>, "
+            "tensor<%dx%dxf64>, tensor<i32>)\nreturn %%f#1, %%f#2, %%f#3 : tensor<%dxf64>, tensor<%dx%dxf64>, "
+            "tensor<%dx%dxf64>\n}\n", m, n, k, m, m, n, n, m, n, m, n, k, m, m, n, n, k, m, m, n, n);
+        for (int vm = 0; vm < 2; vm++) {
+            if (!CHECK(run_text(c, text, 1, &x, vm != 0, &got)) || !CHECK_EQ(got.n, k + m * m + n * n)) continue;
+            const double *s = got.v, *u = s + k, *vt = u + m * m;
+            for (int i = 0; i < m; i++)
+                for (int j = 0; j < n; j++) {
+                    double sum = 0;
+                    for (int e = 0; e < k; e++) sum += u[i * m + e] * s[e] * vt[e * n + j];
+                    CHECK_CLOSE(sum, a[i * n + j], 1e-9, 1e-9);
+                }
+            for (int i = 0; i < m * m + n * n; i++) {
+                bool left = i < m * m;
+                int size = left ? m : n, r = (left ? i : i - m * m) / size, q = (left ? i : i - m * m) % size;
+                double sum = 0;
+                for (int e = 0; e < size; e++)
+                    sum += left ? u[e * m + r] * u[e * m + q] : vt[r * n + e] * vt[q * n + e];
+                CHECK_CLOSE(sum, (double)(r == q), 1e-9, 1e-9);
+            }
+        }
+        CHECK_OK(c);
     }
 }
 

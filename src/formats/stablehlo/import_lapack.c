@@ -1,12 +1,14 @@
 /* import_lapack.c: LAPACK drivers by the names that JAX exports for CPUs.
  *
  *   potrf            (a) -> (factor, info)                    the primitive cholesky
- *   gesdd            (a) -> (scratch, s, u, vt, info)         svd: thin factors, or full ones of a square matrix
+ *   gesdd            (a) -> (scratch, s, u, vt, info)         svd; full factors: completed by reflections
  *   syevd, heevd     (a) -> (vectors, values, info)           eigh
+ *   trsm             (a, b) -> x                              triangular_solve
  *   geqrf            (a) -> (packed, tau)                     Householder reflections, LAPACK's storage
  *   orgqr, ungqr     (packed, tau) -> q                       their product
- * The letter before each name is the element type, which the operands tell. info is 0, or 1 where a factor has a NaN,
- * which is how the primitives say that a matrix could not be factored.
+ *   getrf            (a) -> (lu, pivots from 1, info)         LU with partial pivoting; info: the first zero pivot
+ * The letter before each name is the element type, which the operands tell. info of the primitives is 0, or 1 where a
+ * factor has a NaN, which is how they say that a matrix could not be factored.
  *
  * geqrf: column k gets v = x / (alpha - beta) below the diagonal, beta = -sign(Re alpha) |x| on it, and all columns
  * after it lose conj(tau) v (v^H A), tau = (beta - alpha) / beta; one step of a scan, on whole matrices with masks.
@@ -50,22 +52,6 @@ static bool potrf(struct imp *p, const struct hlo_op *op) {
     return imp_give(p, op, 2, y);
 }
 
-/* (a) -> (scratch, s, u, vt, info): thin factors, or full ones of a square matrix. */
-static bool gesdd(struct imp *p, const struct hlo_op *op) {
-    tsr_node *a, *y[5];
-    int mode = letter(op, "mode", 'S');
-    if (!imp_operands(p, op, 1, &a)) return false;
-    int rank = tsr_node_rank(a);
-    bool square = rank >= 2 && tsr_node_extent(a, rank - 2) == tsr_node_extent(a, rank - 1);
-    if (mode != 'S' && !(mode == 'A' && square))
-        return imp_fail(p, op, "mode %c; thin factors are computed (mode S), full ones only of square matrices", mode);
-    tsr_node *t = tsr_prim_svd(p->c, a);
-    if (tsr_is_poison(t)) return false;
-    y[0] = a, y[1] = tsr_item(p->c, t, 1), y[2] = tsr_item(p->c, t, 0), y[3] = tsr_item(p->c, t, 2);
-    y[4] = info_of(p->c, y[1], 1);
-    return imp_give(p, op, 5, y);
-}
-
 static tsr_node *adjoint(tsr_ctx *c, tsr_node *a) {
     tsr_node *t = tsr_swap_axes(c, a, -1, -2);
     return tsr_is_poison(t) ? t : imp_chlo_find("conj", 1)(c, &t);
@@ -80,6 +66,16 @@ static bool syevd(struct imp *p, const struct hlo_op *op) {
     if (tsr_is_poison(t)) return false;
     y[0] = tsr_item(p->c, t, 1), y[1] = tsr_item(p->c, t, 0), y[2] = info_of(p->c, y[1], 1);
     return imp_give(p, op, 3, y);
+}
+
+/* (a, b) -> x. */
+static bool trsm(struct imp *p, const struct hlo_op *op) {
+    int trans = letter(op, "trans_x", 'N');
+    tsr_node *x[2];
+    if (!imp_operands(p, op, 2, x)) return false;
+    tsr_solve_op how = trans == 'N' ? TSR_SOLVE_PLAIN : trans == 'T' ? TSR_SOLVE_TRANSPOSE : TSR_SOLVE_ADJOINT;
+    return imp_result(p, op, 0, tsr_prim_triangular_solve(p->c, x[0], x[1], letter(op, "side", 'L') == 'L',
+        letter(op, "uplo", 'L') == 'L', letter(op, "diag", 'N') == 'U', how));
 }
 
 /* ---- Householder reflections ------------------------------------------------------------------------------------- */
@@ -171,13 +167,12 @@ static tsr_node *count_to(tsr_ctx *c, const tsr_extent *n) {
     return t ? tsr_prim_iota(c, t, 0) : tsr_poison(c);
 }
 
-static bool geqrf(struct imp *p, const struct hlo_op *op) {
+/* Reflections that make a upper triangular: the packed matrix, and tau (..., K). */
+static bool factored(struct imp *p, tsr_node *a, tsr_node **packed, tsr_node **tau) {
     tsr_ctx *c = p->c;
     struct house h;
-    tsr_node *a, *step[2], *y[2];
-    if (!imp_operands(p, op, 1, &a)) return false;
+    tsr_node *step[2];
     int rank = tsr_node_rank(a);
-    if (rank < 2) return imp_fail(p, op, "it takes matrices");
     const tsr_extent *n = tsr_extent_min(c, tsr_node_extent(a, -1), tsr_node_extent(a, -2));
     tsr_node *each = count_to(c, n);
     if (tsr_is_poison(each) || tsr_fn_begin(c, "geqrf")) return false;
@@ -191,37 +186,150 @@ static bool geqrf(struct imp *p, const struct hlo_op *op) {
     tsr_node *t = tsr_prim_scan(c, body, 1, &a, 1, &each, n, false);
     tsr_fn_free(c, body);
     if (tsr_is_poison(t)) return false;
-    y[0] = tsr_item(c, t, 0), y[1] = tsr_move_axis(c, tsr_item(c, t, 1), 0, rank - 2);
-    return imp_give(p, op, 2, y);
+    *packed = tsr_item(c, t, 0), *tau = tsr_move_axis(c, tsr_item(c, t, 1), 0, rank - 2);
+    return !tsr_is_poison(*tau);
 }
 
-/* Q = H_0 H_1 ... applied to the first columns of the identity, the last reflection first. */
-static bool orgqr(struct imp *p, const struct hlo_op *op) {
+/* One more reflection applied to q: v is the column of the packed matrix below its diagonal. */
+static tsr_node *product_step(const struct house *h, tsr_node *q, tsr_node *packed, tsr_node *tau) {
+    int64_t axes[TSR_MAX_RANK];
+    for (int a = 0; a < h->t->rank - 2; a++) axes[a] = a;
+    tsr_node *v = sum_along(h, where(h, TSR_S_EQ, h->col, packed, zeros(h)), 1);
+    v = where(h, TSR_S_EQ, h->row, tsr_full(h->c, h->t, 1), where(h, TSR_S_GT, h->row, v, zeros(h)));
+    return reflected(h, q, v, tsr_prim_broadcast(h->c, tau, h->t, axes));
+}
+
+/* H_0 H_1 ... applied to the first columns of the identity, the last reflection first. */
+static tsr_node *product(struct imp *p, tsr_node *packed, tsr_node *tau) {
     tsr_ctx *c = p->c;
     struct house h;
-    tsr_node *x[2], *xs[2];
-    if (!imp_operands(p, op, 2, x)) return false;
-    int rank = tsr_node_rank(x[0]);
-    if (rank < 2 || tsr_node_rank(x[1]) != rank - 1) return imp_fail(p, op, "it takes matrices and their tau");
-    const tsr_extent *n = tsr_node_extent(x[1], -1);
-    xs[0] = count_to(c, n), xs[1] = tsr_move_axis(c, x[1], rank - 2, 0);
-    if (tsr_is_poison(xs[0]) || tsr_is_poison(xs[1]) || !house_of(c, x[0], &h)) return false;
+    int rank = tsr_node_rank(packed);
+    const tsr_extent *n = tsr_node_extent(tau, -1);
+    tsr_node *xs[2] = {count_to(c, n), tsr_move_axis(c, tau, rank - 2, 0)};
+    if (tsr_is_poison(xs[0]) || tsr_is_poison(xs[1]) || !house_of(c, packed, &h)) return tsr_poison(c);
     const tsr_type *tau_type = tsr_type_tensor(c, h.t->dtype, rank - 2, h.t->extent);
     tsr_node *q = tsr_prim3(c, TSR_S_SELECT, tsr_prim2(c, TSR_S_EQ, h.row, h.col), tsr_full(c, h.t, 1), zeros(&h));
-    if (!tau_type || tsr_is_poison(q) || tsr_fn_begin(c, "orgqr")) return false;
-    int64_t axes[TSR_MAX_RANK];
-    for (int a = 0; a < rank - 2; a++) axes[a] = a;
+    if (!tau_type || tsr_is_poison(q) || tsr_fn_begin(c, "orgqr")) return tsr_poison(c);
     tsr_node *own = tsr_param(c, h.t, "q");
     h.k = tsr_param(c, tsr_type_dims(c, TSR_I64, 0, NULL), "k");
-    tsr_node *tau = tsr_prim_broadcast(c, tsr_param(c, tau_type, "tau"), h.t, axes);
-    tsr_node *v = sum_along(&h, where(&h, TSR_S_EQ, h.col, x[0], zeros(&h)), 1);
-    v = where(&h, TSR_S_EQ, h.row, tsr_full(c, h.t, 1), where(&h, TSR_S_GT, h.row, v, zeros(&h)));
-    tsr_node *next = reflected(&h, own, v, tau);
+    tsr_node *next = product_step(&h, own, packed, tsr_param(c, tau_type, "tau"));
     tsr_fn *body = tsr_fn_end(c, 1, &next);
-    if (!body) return false;
+    if (!body) return tsr_poison(c);
     tsr_node *y = tsr_prim_scan(c, body, 1, &q, 2, xs, n, true);
     tsr_fn_free(c, body);
-    return !tsr_is_poison(y) && imp_result(p, op, 0, tsr_item(c, y, 0));
+    return tsr_is_poison(y) ? y : tsr_item(c, y, 0);
+}
+
+static bool is_matrix(struct imp *p, const struct hlo_op *op, const tsr_node *a) {
+    return tsr_node_rank(a) >= 2 || imp_fail(p, op, "it takes matrices, not rank %d", tsr_node_rank(a));
+}
+
+static bool geqrf(struct imp *p, const struct hlo_op *op) {
+    tsr_node *a, *y[2];
+    return imp_operands(p, op, 1, &a) && is_matrix(p, op, a) && factored(p, a, &y[0], &y[1]) && imp_give(p, op, 2, y);
+}
+
+static bool orgqr(struct imp *p, const struct hlo_op *op) {
+    tsr_node *x[2];
+    if (!imp_operands(p, op, 2, x) || !is_matrix(p, op, x[0])) return false;
+    if (tsr_node_rank(x[1]) != tsr_node_rank(x[0]) - 1) return imp_fail(p, op, "its tau has the wrong rank");
+    return imp_result(p, op, 0, product(p, x[0], x[1]));
+}
+
+/* ---- svd --------------------------------------------------------------------------------------------------------- */
+
+/* u (..., M, K) with orthonormal columns, completed to (..., M, M). */
+static tsr_node *completed(struct imp *p, const struct hlo_op *op, tsr_node *u) {
+    tsr_ctx *c = p->c;
+    tsr_node *packed, *tau;
+    int rank = tsr_node_rank(u);
+    int64_t m = tsr_node_dim(u, -2), k = tsr_node_dim(u, -1), none[TSR_MAX_RANK] = {0}, more[TSR_MAX_RANK] = {0};
+    if (m == k) return u;
+    if (m < 0 || k < 0) return imp_fail(p, op, "full factors of a matrix of unknown extents"), tsr_poison(c);
+    if (!factored(p, u, &packed, &tau)) return tsr_poison(c);
+    more[rank - 1] = m - k;
+    packed = tsr_prim_pad_ints(c, packed, tsr_scalar_float(c, tsr_node_dtype(u), 0), none, more, NULL);
+    tsr_node *rest = product(p, packed, tau);
+    rest = imp_cut(c, rest, rank - 1, tsr_extent_int(c, k), tsr_extent_int(c, m), 1);
+    return tsr_prim_concat(c, 2, (tsr_node *[]){u, rest}, rank - 1);
+}
+
+/* (a) -> (scratch, s, u, vt, info); mode S thin, A full, N values alone. */
+static bool gesdd(struct imp *p, const struct hlo_op *op) {
+    tsr_ctx *c = p->c;
+    tsr_node *a, *y[5];
+    int mode = letter(op, "mode", 'S');
+    if (!imp_operands(p, op, 1, &a) || !is_matrix(p, op, a)) return false;
+    tsr_node *t = tsr_prim_svd(c, a);
+    if (tsr_is_poison(t)) return false;
+    y[0] = a, y[1] = tsr_item(c, t, 1), y[2] = tsr_item(c, t, 0), y[3] = tsr_item(c, t, 2);
+    if (mode == 'A') {
+        y[2] = completed(p, op, y[2]);
+        y[3] = tsr_swap_axes(c, completed(p, op, tsr_swap_axes(c, y[3], -1, -2)), -1, -2);
+    }
+    for (int i = 2; i < 4 && mode == 'N'; i++) {
+        const tsr_type *declared = op->nresult > i ? imp_result_type(p, op, i) : NULL;
+        if (!declared) return false;
+        y[i] = tsr_full(c, declared, 0);
+    }
+    y[4] = info_of(c, y[1], 1);
+    return imp_give(p, op, 5, y);
+}
+
+/* ---- LU ---------------------------------------------------------------------------------------------------------- */
+
+/* Step k: the row with the greatest element below the diagonal comes up, then is taken off those below it. */
+static tsr_node *getrf_step(const struct house *h, tsr_node *a, tsr_node **info, tsr_node **pivot) {
+    tsr_ctx *c = h->c;
+    int64_t axes[TSR_MAX_RANK];
+    for (int i = 0, n = 0; i < h->t->rank; i++)
+        if (i != h->last[0]) axes[n++] = i;
+    tsr_node *none = zeros(h), *size = tsr_prim1(c, TSR_S_ABS, sum_along(h, where(h, TSR_S_EQ, h->col, a, none), 1));
+    if (tsr_is_poison(size)) return size;
+    size = where(h, TSR_S_GE, h->row, size, tsr_full(c, tsr_node_type(size), -1));
+    tsr_node *best = tsr_prim_argreduce(c, size, TSR_REDUCE_MAX, (int)h->last[0], TSR_I64);
+    if (tsr_is_poison(best)) return best;
+    best = tsr_prim_broadcast(c, best, tsr_node_type(h->row), axes);
+    tsr_node *is_best = tsr_prim2(c, TSR_S_EQ, h->row, best);
+    tsr_node *up = sum_along(h, tsr_prim3(c, TSR_S_SELECT, is_best, a, none), 0);
+    tsr_node *down = sum_along(h, where(h, TSR_S_EQ, h->row, a, none), 0);
+    a = where(h, TSR_S_EQ, h->row, up, tsr_prim3(c, TSR_S_SELECT, is_best, down, a));
+    tsr_node *lead = sum_along(h, where(h, TSR_S_EQ, h->col, up, none), 1), *one = tsr_full(c, h->t, 1);
+    tsr_node *zero = tsr_prim2(c, TSR_S_EQ, lead, none);
+    tsr_node *x = sum_along(h, where(h, TSR_S_EQ, h->col, a, none), 1);
+    tsr_node *l = tsr_prim2(c, TSR_S_DIV, x, tsr_prim3(c, TSR_S_SELECT, zero, one, lead));
+    tsr_node *after = where(h, TSR_S_GT, h->col, tsr_prim2(c, TSR_S_SUB, a, tsr_prim2(c, TSR_S_MUL, l, up)), a);
+    *pivot = imp_as(c, op2(h, TSR_S_ADD, first_element(h, best), tsr_scalar_int(c, TSR_I64, 1)), TSR_I32);
+    tsr_node *number = imp_spread(c, op2(h, TSR_S_ADD, imp_as(c, h->k, TSR_I32), tsr_scalar_int(c, TSR_I32, 1)), *info);
+    tsr_node *first = tsr_prim2(c, TSR_S_AND, first_element(h, zero), op2(h, TSR_S_EQ, *info,
+        tsr_scalar_int(c, TSR_I32, 0)));
+    *info = tsr_prim3(c, TSR_S_SELECT, first, number, *info);
+    return where(h, TSR_S_GT, h->row, where(h, TSR_S_EQ, h->col, l, after), a);
+}
+
+static bool getrf(struct imp *p, const struct hlo_op *op) {
+    tsr_ctx *c = p->c;
+    struct house h;
+    tsr_node *a, *carry[2], *own[2], *step[3], *y[3];
+    if (!imp_operands(p, op, 1, &a) || !is_matrix(p, op, a)) return false;
+    int rank = tsr_node_rank(a);
+    const tsr_extent *n = tsr_extent_min(c, tsr_node_extent(a, -1), tsr_node_extent(a, -2));
+    const tsr_type *each = tsr_type_tensor(c, TSR_I32, rank - 2, tsr_node_type(a)->extent);
+    tsr_node *count = count_to(c, n);
+    carry[0] = a, carry[1] = each ? tsr_full(c, each, 0) : tsr_poison(c);
+    if (tsr_is_poison(count) || tsr_is_poison(carry[1]) || tsr_fn_begin(c, "getrf")) return false;
+    own[0] = tsr_param(c, tsr_node_type(a), "a"), own[1] = tsr_param(c, each, "info");
+    tsr_node *k = tsr_param(c, tsr_type_dims(c, TSR_I64, 0, NULL), "k");
+    if (!house_of(c, own[0], &h)) return tsr_fn_abort(c), false;
+    h.k = k, step[1] = own[1], step[2] = tsr_poison(c);
+    step[0] = getrf_step(&h, own[0], &step[1], &step[2]);
+    tsr_fn *body = tsr_fn_end(c, 3, step);
+    if (!body) return false;
+    tsr_node *t = tsr_prim_scan(c, body, 2, carry, 1, &count, n, false);
+    tsr_fn_free(c, body);
+    if (tsr_is_poison(t)) return false;
+    y[0] = tsr_item(c, t, 0), y[1] = tsr_move_axis(c, tsr_item(c, t, 2), 0, rank - 2), y[2] = tsr_item(c, t, 1);
+    return imp_give(p, op, 3, y);
 }
 
 /* ---- the table --------------------------------------------------------------------------------------------------- */
@@ -229,7 +337,7 @@ static bool orgqr(struct imp *p, const struct hlo_op *op) {
 bool imp_lapack(struct imp *p, const struct hlo_op *op, const char *name) {
     static const struct { const char *name; bool (*build)(struct imp *p, const struct hlo_op *op); } drivers[] = {
         {"potrf_ffi", potrf}, {"gesdd_ffi", gesdd}, {"syevd_ffi", syevd}, {"heevd_ffi", syevd},
-        {"geqrf_ffi", geqrf}, {"orgqr_ffi", orgqr}, {"ungqr_ffi", orgqr},
+        {"geqrf_ffi", geqrf}, {"orgqr_ffi", orgqr}, {"ungqr_ffi", orgqr}, {"getrf_ffi", getrf}, {"trsm_ffi", trsm},
     };
     for (size_t i = 0; *name && i < sizeof drivers / sizeof *drivers; i++)
         if (!strcmp(name + 1, drivers[i].name)) return drivers[i].build(p, op);

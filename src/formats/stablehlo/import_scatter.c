@@ -79,7 +79,7 @@ static bool layout_of(struct imp *p, const struct hlo_op *op, struct scatter *s)
     int64_t axis[TSR_MAX_RANK];
     for (int a = 0; a < rank; a++)
         if (!has(d->n_collapsed, d->collapsed, a) && !has(d->n_operand_batching, d->operand_batching, a)) axis[w++] = a;
-    if (w != d->n_offset) return imp_fail(p, op, "its dimension numbers name an axis twice");
+    if (w != d->n_offset) return imp_fail(p, op, "its dimension numbers name an axis twice, or one that is not there");
     w = 0;
     for (int a = 0; a < updates; a++) {
         bool window = has(d->n_offset, d->offset, a);
