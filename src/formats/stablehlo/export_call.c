@@ -26,17 +26,21 @@ static const struct hlo_attr *config_of(struct exp *x, const tsr_node *n) {
     return hlo_attr_dict(x->m, count, field);
 }
 
-bool exp_own_call(struct exp *x, const tsr_node *n) {
+static bool own_call(struct exp *x, const tsr_node *n, int nmore, struct hlo_value *more) {
     int results = type_results(n->type), nattr = 1;
     struct hlo_value **in = arena_array(&x->m->arena, (size_t)n->nsrc + 1, sizeof *in);
     const struct hlo_type **t = arena_array(&x->m->arena, (size_t)results + 1, sizeof *t);
     if (!in || !t) return false;
     for (int i = 0; i < n->nsrc; i++) in[i] = exp_in(x, n, i);
+    in[n->nsrc] = more;
     for (int i = 0; i < results; i++) t[i] = exp_type(x, type_result(n->type, i));
     struct hlo_named attr[3] = {exp_string(x, "call_target_name", hlo_call_name((enum tsr_op)n->op))};
     if (n->nattr) { /* a dictionary is the configuration of the typed interface, API version 4 */
         attr[nattr++] = exp_named("api_version", hlo_attr_int(x->m, HLO_I32, 4));
         attr[nattr++] = exp_named("backend_config", config_of(x, n));
     }
-    return exp_done_op(x, n, exp_op(x, HLO_OP_CUSTOM_CALL, n->nsrc, in, nattr, attr, results, t, 0));
+    return exp_done_op(x, n, exp_op(x, HLO_OP_CUSTOM_CALL, n->nsrc + nmore, in, nattr, attr, results, t, 0));
 }
+
+bool exp_own_call(struct exp *x, const tsr_node *n) { return own_call(x, n, 0, NULL); }
+bool exp_own_call_with(struct exp *x, const tsr_node *n, struct hlo_value *more) { return own_call(x, n, 1, more); }

@@ -6,6 +6,7 @@
 
 bool exp_own_composite(struct exp *x, const tsr_node *n); /* a COMPOSITE of calls.def */
 bool exp_own_call(struct exp *x, const tsr_node *n);      /* a CUSTOM of calls.def */
+bool exp_own_call_with(struct exp *x, const tsr_node *n, struct hlo_value *more); /* with one more operand */
 
 /* An attribute of the graph; NULL: it has no form (recorded). */
 const struct hlo_attr *exp_attr_value(struct exp *x, const struct attr *a);

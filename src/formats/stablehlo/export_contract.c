@@ -125,8 +125,10 @@ bool exp_triangular_solve(struct exp *x, const tsr_node *n) {
     return exp_done(x, n, exp_make(x, HLO_OP_TRIANGULAR_SOLVE, exp_type(x, n->type), 2, in, 4, attr));
 }
 
-/* States with batch axes are beyond the specification: a call with our own name. */
+/* States with batch axes and bits of symbolic extents are beyond the specification: a call with our own name. */
 bool exp_rng_bits(struct exp *x, const tsr_node *n) {
+    const tsr_type *bits = n->type->item[1];
+    if (!tsr_type_ints(bits, NULL)) return exp_own_call_with(x, n, exp_extents(x, bits->rank, bits->extent));
     if (n->src[0]->type->rank != 1) return exp_own_call(x, n);
     bool philox = node_int(n, ATTR_MODE) == TSR_RNG_PHILOX;
     struct hlo_named how = exp_enum(x, "rng_algorithm", "rng_algorithm", philox ? "PHILOX" : "THREE_FRY");

@@ -21,10 +21,16 @@ static struct hlo_named pairs_of(struct exp *x, const char *name, int64_t rows, 
     return exp_named(name, own && t ? hlo_attr_elements(x->m, t, false, own, (size_t)count * sizeof *own) : NULL);
 }
 
+/* One group of everybody is written out where it is known how many that is: shapes alone do not always tell. */
 static struct hlo_named groups_of(struct exp *x, const tsr_node *n) {
     int count;
     const int64_t *v = node_ints(n, ATTR_GROUPS, &count);
-    int64_t size = node_int(n, ATTR_GROUP_SIZE);
+    int64_t size = node_int(n, ATTR_GROUP_SIZE), members = node_int(n, ATTR_MEMBERS), *all;
+    if (count == 0 && members && (members == 1 || node_int(n, ATTR_MODE) != TSR_CROSS_REPLICA_AND_PARTITION)) {
+        if (!(all = arena_array(&x->m->arena, (size_t)members, sizeof *all))) return exp_named("replica_groups", NULL);
+        for (int64_t i = 0; i < members; i++) all[i] = i;
+        return pairs_of(x, "replica_groups", 1, members, all);
+    }
     return pairs_of(x, "replica_groups", size ? count / size : 0, size, v);
 }
 
@@ -39,6 +45,8 @@ static int say_mode(struct exp *x, const tsr_node *n, enum says says, int at, st
     int64_t mode = node_int(n, ATTR_MODE), id = node_int_or(n, ATTR_CHANNEL, 0);
     bool with_channel = mode != TSR_CROSS_REPLICA;
     bool known = !with_channel || (says == SAYS_CHANNEL ? mode == TSR_CROSS_PARTITION : mode != TSR_CROSS_PARTITION);
+    if (mode == TSR_CROSS_REPLICA_AND_PARTITION && node_attr(n, ATTR_AXIS)) /* members are read off the extents */
+        known = known && !extent_is(n->src[0]->type->extent[node_int(n, ATTR_AXIS)], 0);
     if (!known || (id && !with_channel)) {
         exp_fail(x, n, "its groups and channel are a combination that StableHLO does not say for this operation");
         return -1;

@@ -5,6 +5,7 @@
 
 #include "formats/stablehlo/calls.h"
 #include "formats/stablehlo/import_body.h"
+#include "formats/stablehlo/import_shape.h"
 
 static enum tsr_op op_of(const struct hlo_op *op);
 
@@ -40,14 +41,25 @@ static const struct hlo_attr *config(const struct hlo_op *op, const char *name, 
     return v && v->kind == kind ? v : NULL;
 }
 
+/* The type of the bits: as declared, with the extents of operand 1 where it is there. */
+static const tsr_type *bits_type(struct imp *p, const struct hlo_op *op) {
+    const tsr_extent *e[TSR_MAX_RANK];
+    if (op->noperand < 2) return imp_result_type(p, op, 1);
+    if (op->nresult < 2 || op->result[1].type->kind != HLO_T_TENSOR || op->result[1].type->rank > TSR_MAX_RANK)
+        return imp_fail(p, op, "its second result is no tensor"), NULL;
+    const struct hlo_type *t = op->result[1].type;
+    return imp_extents(p, op, 1, t->rank, e) ? tsr_type_tensor(p->c, imp_dtype(t), t->rank, e) : NULL;
+}
+
+/* (state) or (state, extents of the bits) */
 static bool rng_bits(struct imp *p, const struct hlo_op *op) {
     const struct hlo_attr *mode = config(op, "mode", HLO_A_INT);
-    const tsr_type *t = imp_result_type(p, op, 1);
-    tsr_node *state;
-    if (!t || !imp_operands(p, op, 1, &state)) return false;
+    tsr_node *x[2];
     if (!mode || (mode->i != TSR_RNG_THREEFRY && mode->i != TSR_RNG_PHILOX))
         return imp_fail(p, op, "its backend_config names no algorithm: mode = 0 (Threefry) or 1 (Philox)");
-    return give(p, op, tsr_prim_rng_bits(p->c, (tsr_rng)mode->i, state, t));
+    if (!imp_operands(p, op, op->noperand == 2 ? 2 : 1, x)) return false;
+    const tsr_type *t = bits_type(p, op);
+    return t && give(p, op, tsr_prim_rng_bits(p->c, (tsr_rng)mode->i, x[0], t));
 }
 
 /* The list `name` of the configuration as extents; NULL: no memory, or it is not there. */

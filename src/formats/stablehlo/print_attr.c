@@ -115,18 +115,10 @@ static void print_elements(struct str *o, const struct hlo_attr *a) {
 }
 
 /* ---- lists, structures ------------------------------------------------------------------------------------------ */
-static void print_int(struct str *o, enum hlo_elem e, int64_t v) {
-    if (v == HLO_DYNAMIC) {
-        str_putc(o, '?');
-    } else {
-        print_integer(o, e, (uint64_t)v);
-    }
-}
-
 static void print_int_list(struct str *o, const struct hlo_attr *a) {
     for (int i = 0; i < a->n; i++) {
         if (i) str_put(o, ", ");
-        print_int(o, a->type->elem, a->ints[i]);
+        print_integer(o, a->type->elem, (uint64_t)a->ints[i]);
     }
 }
 
@@ -142,7 +134,7 @@ void print_scalar(struct str *o, const struct hlo_attr *a) {
     if (a->kind == HLO_A_FLOAT) {
         print_double(o, a->type->elem, a->f);
     } else {
-        print_int(o, a->kind == HLO_A_BOOL ? HLO_I1 : a->type->elem, a->i);
+        print_integer(o, a->kind == HLO_A_BOOL ? HLO_I1 : a->type->elem, (uint64_t)a->i);
     }
 }
 
@@ -223,6 +215,18 @@ static void print_axes(struct str *o, const struct hlo_attr *list) {
     str_putc(o, ']');
 }
 
+/* 4, ?: the extents of #stablehlo.bounds. */
+static void print_bounds(struct str *o, const struct hlo_attr *a) {
+    for (int i = 0; i < a->n; i++) {
+        if (i) str_put(o, ", ");
+        if (a->ints[i] == HLO_DYNAMIC) {
+            str_putc(o, '?');
+        } else {
+            print_integer(o, a->type->elem, (uint64_t)a->ints[i]);
+        }
+    }
+}
+
 static void print_field(struct str *o, const struct hlo_struct_field *f, const struct hlo_attr *a) {
     if (!a) {
         str_put(o, "[]");
@@ -233,7 +237,7 @@ static void print_field(struct str *o, const struct hlo_struct_field *f, const s
     } else if (a->kind == HLO_A_INTS && f->nname) {
         print_ints(o, a);
     } else if (a->kind == HLO_A_INTS) {
-        print_int_list(o, a);
+        print_bounds(o, a);
     } else if (a->kind == HLO_A_BOOL || a->kind == HLO_A_INT || a->kind == HLO_A_FLOAT) {
         print_scalar(o, a);
     } else {
