@@ -134,13 +134,20 @@ static void group_by_ids(const struct comm *m, const struct comm_op *op, struct 
 }
 
 /* A permutation: those it names, each once, in the order in which the pairs do. */
-static void group_by_pairs(const struct comm *m, const struct comm_op *op, struct comm_group *g) {
+static tsr_status group_by_pairs(const struct comm *m, const struct comm_op *op, struct arena *mem,
+    struct comm_group *g) {
+    size_t ids = (size_t)ids_known(m, op->mode);
+    bool *known = arena_array(mem, ids + 1, sizeof *known);
+    g->name = arena_array(mem, ids + 1, sizeof *g->name);
+    if (!known || !g->name) return TSR_ENOMEM;
     for (int i = 0; i < 2 * op->npairs; i++) {
-        int who = member_of(m, op->mode, op->pair[i], m->partition);
-        bool known = false;
-        for (int j = 0; j < g->n; j++) known = known || g->member[j] == who;
-        if (!known) add_member(m, g, who);
+        int64_t id = op->pair[i];
+        if (known[id]) continue;
+        known[id] = true;
+        g->name[g->n] = id;
+        add_member(m, g, member_of(m, op->mode, id, m->partition));
     }
+    return TSR_OK;
 }
 
 static tsr_status group_of(tsr_ctx *c, const struct comm *m, const struct comm_op *op, struct arena *mem,
@@ -151,7 +158,8 @@ static tsr_status group_of(tsr_ctx *c, const struct comm *m, const struct comm_o
     if (s) return s;
     *g = (struct comm_group){.me = -1, .member = arena_array(mem, most + 1, sizeof *g->member)};
     if (!g->member) return TSR_ENOMEM;
-    (paired ? group_by_pairs : group_by_ids)(m, op, g);
+    if (paired) return group_by_pairs(m, op, mem, g);
+    group_by_ids(m, op, g);
     return TSR_OK;
 }
 
@@ -229,7 +237,7 @@ static void reduce_row(const struct comm_op *op, const struct ref_tensor *to, in
     }
 }
 
-/* ---- combining: the result of member `at` ----------------------------------------------------------------------- */
+/* ---- combining: the result of member `at`, ---------------------------------------------------------------------- */
 
 struct meeting {
     tsr_ctx *c;
@@ -294,20 +302,11 @@ static tsr_status all_to_all(const struct meeting *k) {
     return TSR_OK;
 }
 
-/* Members of a permutation stand in the order in which its pairs first name them. */
-static int place_of(const struct comm_op *op, int64_t id) {
-    int place = 0;
-    for (int i = 0; op->pair[i] != id; i++) {
-        bool first = true;
-        for (int j = 0; j < i; j++) first = first && op->pair[j] != op->pair[i];
-        place += first;
-    }
-    return place;
-}
-
 static tsr_status permute(const struct meeting *k) {
+    const int64_t *pair = k->op->pair;
     for (int i = 0; i < k->op->npairs; i++)
-        if (place_of(k->op, k->op->pair[2 * i + 1]) == k->at) return copy(k, place_of(k->op, k->op->pair[2 * i]));
+        for (int from = 0; pair[2 * i + 1] == k->g->name[k->at] && from < k->g->n; from++)
+            if (k->g->name[from] == pair[2 * i]) return copy(k, from);
     return zeros(k);
 }
 
@@ -356,13 +355,18 @@ static combine_rule *const rules[TSR_OP_COUNT] = {
 };
 
 tsr_status comm_combine(tsr_ctx *c, const struct comm_op *op, const struct comm_group *g,
-    struct comm_side *const *side, int at) {
-    struct meeting k = {c, op, g, side, at, &side[at]->out[0]};
+    struct comm_side *const *side) {
+    struct meeting k = {.c = c, .op = op, .g = g, .side = side};
     if (op->members && op->members != g->n)
         return err_set(c, TSR_ECHECK, "%s was built for groups of %" PRId64 " participants, in this mesh %d meet",
             op_name(op->op), op->members, g->n);
     tsr_status s = same_operands(&k);
-    return s ? s : rules[op->op](&k);
+    for (k.at = 0; k.at < g->n && !s; k.at++) {
+        k.out = &side[k.at]->out[0];
+        if (op->op == TSR_OP_ALL_REDUCE && k.at) memcpy(k.out->p, side[0]->out[0].p, ref_bytes(k.out)); /* all alike */
+        else s = rules[op->op](&k);
+    }
+    return s;
 }
 
 /* ---- one participant's call ------------------------------------------------------------------------------------- */
@@ -383,7 +387,7 @@ static tsr_status collective(tsr_ctx *c, struct comm *m, const struct comm_op *o
     arena_init(&mem, c);
     tsr_status st = group_of(c, m, op, &mem, &g);
     if (!st && g.me < 0) st = left_out(c, m, op, s);
-    else if (!st && g.n == 1) st = comm_combine(c, op, &g, &s, 0);
+    else if (!st && g.n == 1) st = comm_combine(c, op, &g, &s);
     else if (!st) st = m->meet(m, c, op, &g, s);
     arena_release(&mem);
     return st;

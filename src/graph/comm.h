@@ -39,6 +39,7 @@ struct comm_side {
 struct comm_group {
     int n, me;
     int *member;
+    int64_t *name; /* of a permutation: the members as its pairs name them */
 };
 
 struct comm {
@@ -55,10 +56,10 @@ static inline int comm_rank(const struct comm *m) { return m->replica * m->parti
 
 /* Do what op asks for as the context's participant. */
 tsr_status comm_run(tsr_ctx *c, const struct comm_op *op, struct comm_side *s);
-/* For transports whose participants share memory: the results of member `at`, given every member's side, in the
- * group's order. The same for every order of arrival. */
+/* For transports whose participants share memory: the results of all members, given their sides in the group's order.
+ * The same whoever calls it. */
 tsr_status comm_combine(tsr_ctx *c, const struct comm_op *op, const struct comm_group *g,
-                        struct comm_side *const *side, int at);
+                        struct comm_side *const *side);
 tsr_status comm_ref(struct ref_call *r); /* the reference kernel of all of them */
 
 #endif

@@ -146,7 +146,7 @@ static tsr_status combine_all(struct participant *p, const struct comm_op *op, c
     struct comm_side **side = mem_array(r->c, (size_t)g->n, sizeof *side);
     tsr_status s = side ? TSR_OK : TSR_ENOMEM;
     for (int i = 0; side && i < g->n; i++) side[i] = i == g->me ? mine : r->p[g->member[i]].side;
-    for (int i = 0; i < g->n && !s; i++) s = comm_combine(r->c, op, g, side, i);
+    if (!s) s = comm_combine(r->c, op, g, side);
     for (int i = 0; i < g->n && !s; i++)
         if (i != g->me) r->p[g->member[i]].state = CAN_GO;
     mem_array_free(r->c, side, (size_t)g->n, sizeof *side);
@@ -159,6 +159,7 @@ static tsr_status meet(struct comm *m, tsr_ctx *c, const struct comm_op *op, con
     bool all = true;
     (void)c;
     pthread_mutex_lock(&p->run->lock);
+    for (int i = 0; i < g->n && all; i++) all = i == g->me || p->run->p[g->member[i]].state == WAITS;
     for (int i = 0; i < g->n && all; i++) all = i == g->me || same_call(&p->run->p[g->member[i]], op, g);
     tsr_status st = all ? combine_all(p, op, g, s) : wait_in(p, op, g, s);
     pthread_mutex_unlock(&p->run->lock);

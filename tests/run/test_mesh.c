@@ -861,6 +861,37 @@ TEST(errors_end_everybody) {
     tsr_mesh_free(m);
 }
 
+/* ---- size -------------------------------------------------------------------------------------------------------- */
+
+/* The largest mesh there may be: a ring and a sum. */
+TEST(a_thousand_participants) {
+    tsr_ctx *c = test_ctx();
+    enum { N = TSR_MESH_MAX };
+    int64_t *pair = mem_array(c, 2 * N, sizeof *pair);
+    tsr_node **in = mem_array(c, N, sizeof *in), **out = mem_array(c, 2 * N, sizeof *out);
+    tsr_mesh_program *p = mem_array(c, N, sizeof *p);
+    for (int i = 0; i < N; i++) pair[2 * i] = i, pair[2 * i + 1] = (i + 1) % N;
+    tsr_fn_begin(c, "ring");
+    tsr_node *x = tsr_param(c, tsr_type_dims(c, TSR_I32, 0, NULL), "x"), *y[2];
+    y[0] = tsr_prim_collective_permute(c, x, TSR_CROSS_REPLICA, N, pair);
+    y[1] = tsr_prim_all_reduce(c, x, TSR_REDUCE_SUM, NULL);
+    tsr_fn *f = tsr_fn_end(c, 2, y);
+    tsr_mesh *m = tsr_mesh_new(c, N, 1);
+    for (int i = 0; i < N; i++) {
+        in[i] = tsr_scalar_int(c, TSR_I32, i);
+        p[i] = (tsr_mesh_program){f, 1, in + i, out + 2 * i};
+    }
+    if (CHECK_EQ(tsr_mesh_run(c, m, p, TSR_TIER_PLAN), TSR_OK))
+        for (int i = 0; i < N; i += 97) {
+            CHECK_CLOSE(tsr_read_scalar(c, out[2 * i]), (i + N - 1) % N, 0, 0);
+            CHECK_CLOSE(tsr_read_scalar(c, out[2 * i + 1]), N * (N - 1) / 2, 0, 0);
+        }
+    tsr_fn_free(c, f), tsr_mesh_free(m);
+    mem_array_free(c, pair, 2 * N, sizeof *pair), mem_array_free(c, in, N, sizeof *in);
+    mem_array_free(c, out, 2 * N, sizeof *out), mem_array_free(c, p, N, sizeof *p);
+    CHECK_OK(c);
+}
+
 /* ---- refused allocations ----------------------------------------------------------------------------------------- */
 
 static bool torture_mesh(tsr_ctx *c, void *tier) {
