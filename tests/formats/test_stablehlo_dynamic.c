@@ -17,6 +17,11 @@ static int64_t size_square(int64_t n) { return n * n; }
 static int64_t size_clamped(int64_t n) { return n < 2 ? 2 : n > 9 ? 9 : n; }
 static int64_t size_floor(int64_t n) { return floor_div(n + 5, 3); }
 static int64_t size_negative_floor(int64_t n) { return -floor_div(-n, 3); }
+static int64_t size_floor_below(int64_t n) { return floor_div(n - 4, 3) + 2; }
+static int64_t size_floor_where(int64_t n) { return floor_div(n, 4); }
+static int64_t size_ceil_where(int64_t n) { return -floor_div(-n, 4); }
+static int64_t size_sign_unknown(int64_t n) { return (n - 6) / 4 - (n - 6) % 4 + 4; }
+static int64_t size_before(int64_t n) { return n ? n - 1 : 0; }
 static int64_t size_remainder(int64_t n) { return (n + 1) % 4; }
 static int64_t size_compared(int64_t n) { return n > 5 ? n - 5 : 7; }
 static int64_t size_logic(int64_t n) { return n >= 3 && n <= 8 && n != 5 ? n : 1; }
@@ -39,6 +44,25 @@ static const struct { const char *name, *text; int64_t (*size)(int64_t n); } siz
     {"-floor(-n / 3)", "%x = stablehlo.negate %n : tensor<i64>\n %y = stablehlo.constant dense<3> : tensor<i64>\n"
         "%f = func.call @floor_divide(%x, %y) : (tensor<i64>, tensor<i64>) -> tensor<i64>\n"
         "%s = stablehlo.negate %f : tensor<i64>\n", size_negative_floor},
+    {"floor((n - 4) / 3) + 2", "%4 = stablehlo.constant dense<4> : tensor<i64>\n"
+        "%x = stablehlo.subtract %n, %4 : tensor<i64>\n %y = stablehlo.constant dense<3> : tensor<i64>\n"
+        "%f = func.call @floor_divide(%x, %y) : (tensor<i64>, tensor<i64>) -> tensor<i64>\n"
+        "%2 = stablehlo.constant dense<2> : tensor<i64>\n %s = stablehlo.add %f, %2 : tensor<i64>\n", size_floor_below},
+    {"floor(n / 4), select in a function", "%y = stablehlo.constant dense<4> : tensor<i64>\n"
+        "%s = func.call @divide_where(%n, %y) : (tensor<i64>, tensor<i64>) -> tensor<i64>\n", size_floor_where},
+    {"-floor(-n / 4), select in a function", "%y = stablehlo.constant dense<4> : tensor<i64>\n"
+        "%x = stablehlo.negate %n : tensor<i64>\n"
+        "%f = func.call @divide_where(%x, %y) : (tensor<i64>, tensor<i64>) -> tensor<i64>\n"
+        "%s = stablehlo.negate %f : tensor<i64>\n", size_ceil_where},
+    {"quotient and rest of unknown sign", "%6 = stablehlo.constant dense<6> : tensor<i64>\n"
+        "%x = stablehlo.subtract %n, %6 : tensor<i64>\n %y = stablehlo.constant dense<4> : tensor<i64>\n"
+        "%q = stablehlo.divide %x, %y : tensor<i64>\n %r = stablehlo.remainder %x, %y : tensor<i64>\n"
+        "%d = stablehlo.subtract %q, %r : tensor<i64>\n %s = stablehlo.add %d, %y : tensor<i64>\n", size_sign_unknown},
+    {"-1 mod n", "%x = stablehlo.constant dense<-1> : tensor<i64>\n %z = stablehlo.constant dense<0> : tensor<i64>\n"
+        "%1 = stablehlo.constant dense<1> : tensor<i64>\n"
+        "%p = stablehlo.compare EQ, %n, %z : (tensor<i64>, tensor<i64>) -> tensor<i1>\n"
+        "%y = func.call @_where(%p, %1, %n) : (tensor<i1>, tensor<i64>, tensor<i64>) -> tensor<i64>\n"
+        "%s = func.call @remainder(%x, %y) : (tensor<i64>, tensor<i64>) -> tensor<i64>\n", size_before},
     {"(n + 1) mod 4", "%1 = stablehlo.constant dense<1> : tensor<i64>\n %x = stablehlo.add %n, %1 : tensor<i64>\n"
         "%y = stablehlo.constant dense<4> : tensor<i64>\n"
         "%s = func.call @remainder(%x, %y) : (tensor<i64>, tensor<i64>) -> tensor<i64>\n", size_remainder},
@@ -105,7 +129,19 @@ static const char *const division =
     "  %4 = stablehlo.compare LT, %y, %0, SIGNED : (tensor<i64>, tensor<i64>) -> tensor<i1>\n"
     "  %5 = stablehlo.compare NE, %3, %4, UNSIGNED : (tensor<i1>, tensor<i1>) -> tensor<i1>\n"
     "  %6 = stablehlo.and %5, %2 : tensor<i1>\n  %7 = stablehlo.add %1, %y : tensor<i64>\n"
-    "  %8 = stablehlo.select %6, %7, %1 : tensor<i1>, tensor<i64>\n  return %8 : tensor<i64>\n}\n";
+    "  %8 = stablehlo.select %6, %7, %1 : tensor<i1>, tensor<i64>\n  return %8 : tensor<i64>\n}\n"
+    "func.func private @_where(%p: tensor<i1>, %a: tensor<i64>, %b: tensor<i64>) -> tensor<i64> {\n"
+    "  %0 = stablehlo.select %p, %a, %b : tensor<i1>, tensor<i64>\n  return %0 : tensor<i64>\n}\n"
+    "func.func private @divide_where(%x: tensor<i64>, %y: tensor<i64>) -> tensor<i64> {\n"
+    "  %0 = stablehlo.divide %x, %y : tensor<i64>\n  %1 = stablehlo.sign %x : tensor<i64>\n"
+    "  %2 = stablehlo.sign %y : tensor<i64>\n"
+    "  %3 = stablehlo.compare NE, %1, %2, SIGNED : (tensor<i64>, tensor<i64>) -> tensor<i1>\n"
+    "  %4 = stablehlo.remainder %x, %y : tensor<i64>\n  %5 = stablehlo.constant dense<0> : tensor<i64>\n"
+    "  %6 = stablehlo.compare NE, %4, %5, SIGNED : (tensor<i64>, tensor<i64>) -> tensor<i1>\n"
+    "  %7 = stablehlo.and %3, %6 : tensor<i1>\n  %8 = stablehlo.constant dense<1> : tensor<i64>\n"
+    "  %9 = stablehlo.subtract %0, %8 : tensor<i64>\n"
+    "  %10 = func.call @_where(%7, %9, %0) : (tensor<i1>, tensor<i64>, tensor<i64>) -> tensor<i64>\n"
+    "  return %10 : tensor<i64>\n}\n";
 
 /* n is an argument, or the size of one; the result has as many elements as %s says, and says %s itself. */
 static tsr_fn *sized_program(tsr_ctx *c, const char *body, bool of_argument) {
@@ -148,15 +184,29 @@ TEST(sizes_are_followed) {
         }
 }
 
+static const char *size_text(const char *name) {
+    size_t i = 0;
+    while (strcmp(sizes[i].name, name)) i++;
+    return sizes[i].text;
+}
+
 TEST(idioms_of_division_fold) { /* no select remains in the extent */
+    static const struct { const char *name; int64_t add, by; bool up; } fold[] = {
+        {"floor((n + 5) / 3)", 5, 3, false}, {"-floor(-n / 3)", 0, 3, true},
+        {"floor(n / 4), select in a function", 0, 4, false}, {"-floor(-n / 4), select in a function", 0, 4, true},
+    };
     tsr_ctx *c = test_ctx();
-    tsr_fn *f = sized_program(c, sizes[3].text, true);
-    CHECK_OK(c);
-    if (!f) return;
-    const tsr_extent *n = tsr_node_extent(f->param.v[0].node, 0);
-    const tsr_extent *want = tsr_extent_floordiv(c, tsr_extent_add(c, n, tsr_extent_int(c, 5)), tsr_extent_int(c, 3));
-    CHECK(tsr_fn_result_type(f, 0)->extent[0] == want);
-    tsr_fn_free(c, f);
+    for (size_t i = 0; i < sizeof fold / sizeof *fold; i++) {
+        test_case("%s", fold[i].name);
+        tsr_fn *f = sized_program(c, size_text(fold[i].name), true);
+        CHECK_OK(c);
+        if (!f) continue;
+        const tsr_extent *n = tsr_node_extent(f->param.v[0].node, 0), *by = tsr_extent_int(c, fold[i].by);
+        n = tsr_extent_add(c, n, tsr_extent_int(c, fold[i].add));
+        const tsr_extent *want = fold[i].up ? tsr_extent_ceildiv(c, n, by) : tsr_extent_floordiv(c, n, by);
+        CHECK_MSG(tsr_fn_result_type(f, 0)->extent[0] == want, "%s", type_text(c, tsr_fn_result_type(f, 0)));
+        tsr_fn_free(c, f);
+    }
 }
 
 /* ---- operations -------------------------------------------------------------------------------------------------- */
@@ -223,6 +273,15 @@ static int64_t want_conv(int64_t n, const float *x, float *out) { /* sums over t
                 if (k >= n - 1 && k < 2 * n - 1) out[i * 4 + j] += x[(k - n + 1) * 4 + j];
         }
     return at_least_0(rows) * 4;
+}
+static int64_t want_running(int64_t n, const float *x, float *out) { /* sums down the columns */
+    for (int64_t i = 0; i < 4 * n; i++) out[i] = x[i] + (i < 4 ? 0 : out[i - 4]);
+    return 4 * n;
+}
+static int64_t want_windows(int64_t n, const float *x, float *out) { /* sums of two rows, n rows of zeros after */
+    for (int64_t i = 0; i < 4 * (2 * n - 1); i++)
+        out[i] = (i < 4 * n ? x[i] : 0) + (i + 4 < 4 * n ? x[i + 4] : 0);
+    return 4 * (2 * n - 1);
 }
 static int64_t want_loop(int64_t n, const float *x, float *out) { /* x + 3 iota, one turn each */
     for (int64_t i = 0; i < 4 * n; i++) out[i] = x[i] + 3 * (float)(i / 4);
@@ -318,6 +377,25 @@ TEST(convolution_with_computed_padding) {
         "  %v = stablehlo.transpose %y, dims = [1, 0, 2] : (tensor<4x?x1xf32>) -> tensor<?x4x1xf32>\n"
         "  %a = stablehlo.reshape %v : (tensor<?x4x1xf32>) -> tensor<?x4xf32>\n"
         "  return %a : tensor<?x4xf32>\n}\n", want_conv);
+}
+
+#define WINDOWS(window, padding)                                                                             \
+    "func.func private @sum(%a: tensor<f32>, %b: tensor<f32>) -> tensor<f32> {\n"                             \
+    "  %s = stablehlo.add %a, %b : tensor<f32>\n  return %s : tensor<f32>\n}\n"                             \
+    HEAD "tensor<?x4xf32> {\n" SIZES "  %q = stablehlo.subtract %r, %o : tensor<1xi32>\n"                     \
+    "  %i = stablehlo.constant dense<0.0> : tensor<f32>\n  %1 = stablehlo.constant dense<1> : tensor<2xi32>\n" \
+    "  %2 = stablehlo.constant dense<2> : tensor<1xi32>\n"                                                   \
+    "  %w = stablehlo.concatenate " window ", %o, dim = 0 : (tensor<1xi32>, tensor<1xi32>) -> tensor<2xi32>\n" \
+    "  %p = stablehlo.concatenate " padding ", %z, %z, dim = 0 : (tensor<1xi32>, tensor<1xi32>, tensor<1xi32>, " \
+    "tensor<1xi32>) -> tensor<4xi32>\n"                                                                       \
+    "  %t = stablehlo.reshape %p : (tensor<4xi32>) -> tensor<2x2xi32>\n"                                      \
+    "  %y = stablehlo.custom_call @stablehlo.dynamic_reduce_window(%x, %i, %w, %1, %1, %1, %t) "              \
+    "{called_computations = [@sum]} : (tensor<?x4xf32>, tensor<f32>, tensor<2xi32>, tensor<2xi32>, "          \
+    "tensor<2xi32>, tensor<2xi32>, tensor<2x2xi32>) -> tensor<?x4xf32>\n  return %y : tensor<?x4xf32>\n}\n"
+
+TEST(computed_windows) {
+    check_program("running sum", WINDOWS("%r", "%q, %z"), want_running);
+    check_program("computed padding", WINDOWS("%2", "%z, %r"), want_windows);
 }
 
 /* A loop carries the size along; its body makes a shape of it. */
@@ -535,7 +613,7 @@ TEST(published_programs) {
 
 static bool import_dynamic(tsr_ctx *c, void *unused) {
     (void)unused;
-    tsr_fn *f = sized_program(c, sizes[3].text, false);
+    tsr_fn *f = sized_program(c, size_text("floor((n + 5) / 3)"), false);
     tsr_fn_free(c, f);
     return f != NULL;
 }

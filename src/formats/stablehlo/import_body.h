@@ -62,6 +62,8 @@ bool imp_give(struct imp *p, const struct hlo_op *op, int n, tsr_node *const *y)
 /* custom_call of a LAPACK driver: its name after "lapack_". */
 bool imp_lapack(struct imp *p, const struct hlo_op *op, const char *name);
 
+/* rng_bit_generator: its new state and bits of type t, as the results of op. */
+bool imp_random_bits(struct imp *p, const struct hlo_op *op, tsr_node *state, const tsr_type *t);
 /* Handlers whose attributes the dynamic forms give as operands: gather with these slice sizes, convolution with this
  * padding; both set result 0 of op. */
 bool imp_gather_sized(struct imp *p, const struct hlo_op *op, tsr_node *x, tsr_node *index,

@@ -7,6 +7,7 @@
  *   lapack_*_ffi                  JAX's names of LAPACK drivers on CPUs (import_lapack.c)
  *   lapack_*_ffi                  JAX's names of LAPACK drivers on CPUs: potrf, gesdd, syevd and heevd
  *   tessera.*                     what our own exporter wrote (import_call.c)
+ *   stablehlo.dynamic_*           operations that have no dynamic form of their own (import_dynamic.c)
  *   mhlo.NAME                     client ops as older exporters wrote them: topk, and the elementwise ones
  * Source: JAX's exporter for names and operands; Salmon et al., SC'11, for Threefry. */
 #include <string.h>
@@ -100,6 +101,8 @@ static const struct { const char *name; bool (*build)(struct imp *p, const struc
     {"annotate_device_placement", identity}, {"LayoutConstraint", identity}, {"MoveToDevice", identity},
     {"MoveToHost", identity}, {"shape_assertion", imp_shape_assertion}, {"cu_threefry2x32", threefry},
     {"cu_threefry2x32_ffi", threefry}, {"mhlo.topk", topk},
+    {"stablehlo.dynamic_reduce_window", imp_dynamic_reduce_window}, {"stablehlo.dynamic_top_k", imp_dynamic_top_k},
+    {"stablehlo.dynamic_rng_bit_generator", imp_dynamic_rng_bit_generator},
 };
 
 bool imp_custom_call(struct imp *p, const struct hlo_op *op) {

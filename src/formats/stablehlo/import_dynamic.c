@@ -21,9 +21,9 @@ static int count_of(struct imp *p, const struct hlo_op *op, int i) {
         TSR_MAX_RANK), -1;
 }
 
-/* Result 0 with the extents e, the declared ones in their place. NULL: they differ (recorded). */
-static const tsr_type *sized(struct imp *p, const struct hlo_op *op, int rank, const tsr_extent **e) {
-    const struct hlo_type *t = op->nresult ? op->result[0].type : NULL;
+/* Result i with the extents e, the declared ones in their place. NULL: they differ (recorded). */
+static const tsr_type *sized(struct imp *p, const struct hlo_op *op, int i, int rank, const tsr_extent **e) {
+    const struct hlo_type *t = i < op->nresult ? op->result[i].type : NULL;
     if (!t || t->kind != HLO_T_TENSOR || t->rank != rank)
         return imp_fail(p, op, "its result is no tensor of rank %d, but %d sizes are given", rank, rank), NULL;
     for (int a = 0; a < rank; a++) {
@@ -43,7 +43,7 @@ static const tsr_type *sized(struct imp *p, const struct hlo_op *op, int rank, c
 static const tsr_type *sized_by(struct imp *p, const struct hlo_op *op, int i) {
     const tsr_extent *e[TSR_MAX_RANK];
     int n = count_of(p, op, i);
-    return n >= 0 && imp_extents(p, op, i, n, e) ? sized(p, op, n, e) : NULL;
+    return n >= 0 && imp_extents(p, op, i, n, e) ? sized(p, op, 0, n, e) : NULL;
 }
 
 /* ---- shapes ------------------------------------------------------------------------------------------------------ */
@@ -73,7 +73,7 @@ bool imp_dynamic_reshape(struct imp *p, const struct hlo_op *op) {
     tsr_node *x = imp_operand(p, op, 0);
     int n = tsr_is_poison(x) ? -1 : count_of(p, op, 1);
     if (n < 0 || !imp_extents(p, op, 1, n, e) || !fill_in(p, n, e, x)) return false;
-    const tsr_type *t = sized(p, op, n, e);
+    const tsr_type *t = sized(p, op, 0, n, e);
     return t && imp_result(p, op, 0, tsr_prim_reshape(p->c, x, t));
 }
 
@@ -164,6 +164,92 @@ bool imp_dynamic_conv(struct imp *p, const struct hlo_op *op) {
     x = padded(p, op, x, pad);
     for (int i = 0; i < spatial; i++) low[i] = high[i] = 0;
     return !tsr_is_poison(x) && imp_convolution_padded(p, op, x, w, low, high);
+}
+
+/* ---- custom calls: operations that have no dynamic form of their own -------------------------------------------- */
+
+struct window_operands {
+    int64_t extent[TSR_MAX_RANK], stride[TSR_MAX_RANK], base[TSR_MAX_RANK], dilation[TSR_MAX_RANK],
+        interior[TSR_MAX_RANK];
+};
+
+static bool all_ones(const int64_t *v, int n) {
+    for (int i = 0; i < n; i++)
+        if (v[i] != 1) return false;
+    return true;
+}
+
+/* A window as long as its axis, all but one place of it before (or after) every element: a running reduction. */
+static bool running(struct imp *p, const tsr_node *x, const tsr_extent *const *window, const tsr_extent *const *pad,
+    int *axis, bool *reverse) {
+    int rank = tsr_node_rank(x);
+    *axis = -1;
+    for (int a = 0; a < rank; a++) {
+        const tsr_extent *before = pad[2 * a], *after = pad[2 * a + 1], *n = tsr_node_extent(x, a);
+        if (extent_is(window[a], 1) && extent_is(before, 0) && extent_is(after, 0)) continue;
+        const tsr_extent *most = tsr_extent_sub(p->c, window[a], tsr_extent_int(p->c, 1));
+        bool first = before == most && extent_is(after, 0), last = after == most && extent_is(before, 0);
+        if (*axis >= 0 || !most || !(first || last)) return false;
+        if (!extent_require_equal(p->c, window[a], n, "a running reduction's window is %s long, its axis %s",
+            extent_text(p->c, window[a]), extent_text(p->c, n))) return false;
+        *axis = a, *reverse = after == most;
+    }
+    return *axis >= 0;
+}
+
+/* @stablehlo.dynamic_reduce_window(x, init, window, strides, base dilations, window dilations, padding): one operand,
+ * a body that is a monoid. Windows of constants (the padding, which may be computed, is put on first), or running
+ * reductions. */
+bool imp_dynamic_reduce_window(struct imp *p, const struct hlo_op *op) {
+    const struct hlo_attr *calls = hlo_get(op, "called_computations");
+    const struct hlo_attr *name = calls && calls->kind == HLO_A_LIST && calls->n == 1 ? calls->item[0] : NULL;
+    const struct hlo_op *body = name && name->kind == HLO_A_SYMBOL ? hlo_find_func(p->m, name->s) : NULL;
+    const tsr_extent *window[TSR_MAX_RANK], *pad[2 * TSR_MAX_RANK];
+    struct window_operands w;
+    tsr_node *x[2];
+    tsr_reduce how;
+    int axis;
+    bool reverse;
+    if (op->noperand != 7) return imp_fail(p, op, "one operand, its init and five lists are taken, %d operands are "
+        "given",
+        op->noperand);
+    for (int i = 0; i < 2; i++)
+        if (tsr_is_poison(x[i] = imp_operand(p, op, i))) return false;
+    int rank = tsr_node_rank(x[0]);
+    if (!body || body->nregion != 1 || !imp_region_monoid(&body->region[0], 0, &how) ||
+        !imp_is_identity(p->c, x[1], how))
+        return imp_fail(p, op, "its computation must be a known reduction that starts from its identity");
+    if (!imp_extents(p, op, 2, rank, window) || !constants(p, op, 3, rank, "strides", w.stride) ||
+        !constants(p, op, 4, rank, "base dilations", w.base) ||
+        !constants(p, op, 5, rank, "window "
+            "dilations", w.dilation) || !imp_extents(p, op, 6, 2 * rank, pad)) return false;
+    bool plain = all_ones(w.stride, rank) && all_ones(w.base, rank) && all_ones(w.dilation, rank);
+    if (plain && running(p, x[0], window, pad, &axis, &reverse))
+        return imp_result(p, op, 0, tsr_prim_cumulate(p->c, x[0], how, axis, reverse));
+    if (err_any(p->c) || !constants(p, op, 2, rank, "window", w.extent)) return false;
+    const tsr_extent *low[TSR_MAX_RANK], *high[TSR_MAX_RANK];
+    for (int a = 0; a < rank; a++) low[a] = pad[2 * a], high[a] = pad[2 * a + 1], w.interior[a] = w.base[a] - 1;
+    tsr_node *wide = tsr_prim_pad(p->c, x[0], x[1], low, high, w.interior);
+    return imp_result(p, op, 0, tsr_prim_reduce_window(p->c, wide, how, &(tsr_window){.extent = w.extent,
+        .stride = w.stride, .dilation = w.dilation}));
+}
+
+/* @stablehlo.dynamic_top_k(x, k) of a constant k. */
+bool imp_dynamic_top_k(struct imp *p, const struct hlo_op *op) {
+    int64_t k;
+    tsr_node *x = imp_operand(p, op, 0);
+    if (tsr_is_poison(x) || !constants(p, op, 1, 1, "number of elements", &k)) return false;
+    return imp_results(p, op, tsr_prim_top_k(p->c, x, k));
+}
+
+/* @stablehlo.dynamic_rng_bit_generator(state, shape). */
+bool imp_dynamic_rng_bit_generator(struct imp *p, const struct hlo_op *op) {
+    const tsr_extent *e[TSR_MAX_RANK];
+    int n = count_of(p, op, 1);
+    if (n < 0 || !imp_extents(p, op, 1, n, e)) return false;
+    if (op->nresult != 2) return imp_fail(p, op, "it gives a state and bits, %d results are declared", op->nresult);
+    const tsr_type *t = sized(p, op, 1, n, e);
+    return t && imp_random_bits(p, op, imp_operand(p, op, 0), t);
 }
 
 /* ---- assertions -------------------------------------------------------------------------------------------------- */

@@ -18,13 +18,9 @@ static tsr_dtype unsigned_of(tsr_dtype t) {
     return bits == 64 ? TSR_U64 : bits == 32 ? TSR_U32 : bits == 16 ? TSR_U16 : TSR_U8;
 }
 
-bool imp_rng_bit_generator(struct imp *p, const struct hlo_op *op) {
+bool imp_random_bits(struct imp *p, const struct hlo_op *op, tsr_node *state, const tsr_type *t) {
     const char *name = hlo_get_text(op, "rng_algorithm");
-    tsr_node *state;
-    if (!imp_operands(p, op, 1, &state)) return false;
-    if (op->nresult != 2) return imp_fail(p, op, "it gives a state and bits, %d results are declared", op->nresult);
-    const tsr_type *t = imp_result_type(p, op, 1);
-    if (!t) return false;
+    if (tsr_is_poison(state)) return false;
     if (!name || (strcmp(name, "DEFAULT") && strcmp(name, "THREE_FRY") && strcmp(name, "PHILOX")))
         return imp_fail(p, op, "rng_algorithm is %s, not DEFAULT, THREE_FRY or PHILOX", name ? name : "missing");
     tsr_dtype own = tsr_node_dtype(state);
@@ -35,6 +31,14 @@ bool imp_rng_bit_generator(struct imp *p, const struct hlo_op *op) {
     tsr_node *after = tsr_item(p->c, y, 0), *out = tsr_item(p->c, y, 1);
     return imp_result(p, op, 0, own == TSR_U64 ? after : tsr_prim_bitcast(p->c, after, own)) &&
         imp_result(p, op, 1, bits->dtype == t->dtype ? out : tsr_prim_bitcast(p->c, out, t->dtype));
+}
+
+bool imp_rng_bit_generator(struct imp *p, const struct hlo_op *op) {
+    tsr_node *state;
+    if (!imp_operands(p, op, 1, &state)) return false;
+    if (op->nresult != 2) return imp_fail(p, op, "it gives a state and bits, %d results are declared", op->nresult);
+    const tsr_type *t = imp_result_type(p, op, 1);
+    return t && imp_random_bits(p, op, state, t);
 }
 
 /* ---- rng -------------------------------------------------------------------------------------------------------- */

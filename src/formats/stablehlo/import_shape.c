@@ -39,13 +39,25 @@ static ext clamp(struct imp *p, ext low, ext x, ext high) { return min(p, max(p,
 static ext truth(struct imp *p, ext a) { return clamp(p, number(p, 0), a, number(p, 1)); } /* of a >= 0, or a > 0 */
 static ext magnitude(struct imp *p, ext a) { return max(p, a, negative(p, a)); }
 
-/* a / b and a rem b, both towards zero, where the signs are known. */
+/* a / b and a rem b, both towards zero, for b >= 0; b that may be 0 is taken for 1 then. */
+static ext divisor(struct imp *p, ext b) { return b && b->lo >= 0 && b->hi > 0 ? max(p, b, number(p, 1)) : NULL; }
 static ext quotient(struct imp *p, ext a, ext b) {
-    if (!a || !b || b->lo <= 0) return NULL;
-    if (a->lo >= 0) return quiet(p, tsr_extent_floordiv(p->c, a, b));
-    return a->hi <= 0 ? negative(p, quiet(p, tsr_extent_floordiv(p->c, negative(p, a), b))) : NULL;
+    ext zero = number(p, 0);
+    if (!a || !(b = divisor(p, b))) return NULL;
+    ext up = quiet(p, tsr_extent_floordiv(p->c, max(p, a, zero), b));
+    return sub(p, up, quiet(p, tsr_extent_floordiv(p->c, max(p, negative(p, a), zero), b)));
 }
-static ext remainder_of(struct imp *p, ext a, ext b) { return sub(p, a, mul(p, quotient(p, a, b), b)); }
+static ext remainder_of(struct imp *p, ext a, ext b) {
+    if (!a || !(b = divisor(p, b))) return NULL;
+    if (a->lo >= 0) return quiet(p, tsr_extent_mod(p->c, a, b));
+    if (a->hi <= 0) return negative(p, quiet(p, tsr_extent_mod(p->c, negative(p, a), b)));
+    return sub(p, a, mul(p, quotient(p, a, b), b));
+}
+/* Downwards. */
+static ext floor_of(struct imp *p, ext a, ext b) {
+    if (a->hi <= 0) return negative(p, quiet(p, tsr_extent_ceildiv(p->c, negative(p, a), b)));
+    return quiet(p, tsr_extent_floordiv(p->c, a, b));
+}
 
 static ext signum(struct imp *p, ext a) { return clamp(p, number(p, -1), a, number(p, 1)); }
 
@@ -59,11 +71,32 @@ static ext compared(struct imp *p, const char *how, ext a, ext b) {
     return !strcmp(how, "EQ") ? not(p, differ) : !strcmp(how, "NE") ? differ : NULL;
 }
 
+/* Is e the truth of x != 0 (min(x, 1)), of an x >= 0? Gives x. */
+static ext of_nonzero(ext e) {
+    if (!e || e->op != EXT_MIN || e->n != 2 || !(extent_is(e->arg[0], 1) || extent_is(e->arg[1], 1))) return NULL;
+    ext x = e->arg[extent_is(e->arg[0], 1)];
+    return x->lo >= 0 ? x : NULL;
+}
+
+/* Both are true; x == 0 and x mod y != 0 are not. */
+static ext both(struct imp *p, ext a, ext b) {
+    ext x = of_nonzero(not(p, a)), m = of_nonzero(b);
+    if (x && m && m->op == EXT_MOD && m->arg[0] == x) return number(p, 0);
+    return mul(p, a, b);
+}
+
+/* which ? a : b. Where that is 1 for b = 0, it is max(b, 1); where it is -floor(x / y) less one for a rest,
+ * -ceil(x / y). */
 static ext chosen(struct imp *p, ext which, ext a, ext b) {
     int64_t v;
     if (a && a == b) return a;
     if (tsr_extent_is_int(which, &v)) return v ? a : b;
-    return add(p, b, mul(p, which, sub(p, a, b)));
+    if (extent_is(a, 1) && b && of_nonzero(not(p, which)) == b) return max(p, b, a);
+    ext rest = of_nonzero(which), less = sub(p, a, b);
+    if (rest && rest->op == EXT_MOD && extent_is(less, -1) &&
+        add(p, b, quiet(p, tsr_extent_floordiv(p->c, rest->arg[0], rest->arg[1]))) == number(p, 0))
+        return negative(p, quiet(p, tsr_extent_ceildiv(p->c, rest->arg[0], rest->arg[1])));
+    return add(p, b, mul(p, which, less));
 }
 
 /* Two integers, or two truth values, combined by an operation. */
@@ -77,7 +110,7 @@ static ext combined(struct imp *p, enum hlo_opcode code, bool truths, ext a, ext
     case HLO_OP_REMAINDER: return remainder_of(p, a, b);
     case HLO_OP_MAXIMUM: return max(p, a, b);
     case HLO_OP_MINIMUM: return min(p, a, b);
-    case HLO_OP_AND: return truths ? mul(p, a, b) : NULL;
+    case HLO_OP_AND: return !truths ? NULL : of_nonzero(not(p, a)) ? both(p, a, b) : both(p, b, a);
     case HLO_OP_OR: return truths ? max(p, a, b) : NULL;
     case HLO_OP_XOR: return truths ? magnitude(p, sub(p, a, b)) : NULL;
     default: return NULL;
@@ -205,8 +238,8 @@ static ext element_select(struct imp *p, const struct hlo_op *op, const struct h
     const struct hlo_op *div = floor_division(op);
     struct known which, x, y;
     (void)t;
-    if (div && known_of(p, div, 0, &x) && known_of(p, div, 1, &y) && at(&y, i) && at(&y, i)->lo > 0)
-        return quiet(p, tsr_extent_floordiv(p->c, at(&x, i), at(&y, i)));
+    if (div && known_of(p, div, 0, &x) && known_of(p, div, 1, &y) && at(&x, i) && at(&y, i) && at(&y, i)->lo > 0)
+        return floor_of(p, at(&x, i), at(&y, i));
     if (!known_of(p, op, 0, &which)) return NULL;
     ext a = known_of(p, op, 1, &x) ? at(&x, i) : NULL, b = known_of(p, op, 2, &y) ? at(&y, i) : NULL;
     return at(&which, i) ? chosen(p, at(&which, i), a, b) : NULL;

@@ -9,7 +9,8 @@ bool imp_extents(struct imp *p, const struct hlo_op *op, int i, int n, const tsr
 /* Operand i, a truth value made of sizes, must be true: an error now when it is known to be false, else a check when
  * the fn runs; what says so in both. */
 bool imp_shape_holds(struct imp *p, const struct hlo_op *op, int i, const char *what);
-imp_handler imp_shape_assertion; /* custom_call @shape_assertion: import_dynamic.c */
+/* custom_call @shape_assertion, @stablehlo.dynamic_*: import_dynamic.c */
+imp_handler imp_shape_assertion, imp_dynamic_reduce_window, imp_dynamic_top_k, imp_dynamic_rng_bit_generator;
 /* Argument `arg` of the imported function, v: integers of which sizes may be made. */
 bool imp_shape_param(struct imp *p, int arg, struct imp_value *v);
 
