@@ -116,35 +116,58 @@ static tsr_node *fft_vmap(tsr_ctx *c, tsr_node *n, tsr_node *const *src, const b
     return tsr_prim_fft(c, rule_batch(c, src[0], batched[0], size), (tsr_fft)node_int(n, ATTR_MODE), count, length);
 }
 
-/* ---- reference: the sum as it is written, over all transformed axes at once -------------------------------------- */
+/* ---- reference: the sum as it is written, over one axis after the other ------------------------------------------ */
 
 struct dft {
     int n;
     const int64_t *length;
     double sign;
+    int64_t points;   /* of one transform: the product of the lengths */
+    double *re, *im;  /* (points), then room for one line: (longest axis) */
 };
 
-/* sum over every j of x(j) exp(sign 2 pi i sum_a j_a k_a / L_a); x is read through `half`, the extent stored on the
- * last axis. */
-static void dft_point(const struct dft *d, const struct ref_tensor *x, int64_t base, int64_t half, bool mirrored,
-                      const int64_t *k, double *re, double *im) {
-    int64_t stored[3], total = 1;
-    for (int a = 0; a < d->n; a++) stored[a] = a == d->n - 1 ? half : d->length[a], total *= d->length[a];
-    *re = *im = 0;
-    for (int64_t j = 0; j < total; j++) {
-        int64_t at[3], from[3];
-        double turn = 0, flip = 1;
+/* One transform's operand at `base`. half: the extent stored on the last axis; what an irfft does not store is the
+ * conjugate of the mirror point. */
+static void dft_load(const struct dft *d, const struct ref_tensor *x, int64_t base, int64_t half) {
+    int64_t stored[3], at[3];
+    for (int a = 0; a < d->n; a++) stored[a] = a == d->n - 1 ? half : d->length[a];
+    for (int64_t j = 0; j < d->points; j++) {
         ref_unravel(d->n, d->length, j, at);
-        for (int a = 0; a < d->n; a++)
-            turn += (double)(at[a] * k[a] % d->length[a]) / (double)d->length[a], from[a] = at[a];
-        if (at[d->n - 1] >= half) { /* the missing half: the conjugate of the mirror point */
-            flip = -1;
-            for (int a = 0; a < d->n; a++) from[a] = (d->length[a] - at[a]) % d->length[a];
+        bool missing = at[d->n - 1] >= half;
+        for (int a = 0; missing && a < d->n; a++) at[a] = (d->length[a] - at[a]) % d->length[a];
+        struct ref_val v = ref_get(x, base + ref_ravel(d->n, stored, at));
+        double im = dtype_is_complex(x->dtype) ? v.im : 0;
+        d->re[j] = v.re, d->im[j] = missing ? -im : im;
+    }
+}
+
+/* Every line along axis a: y[k] = sum over j of x[j] exp(sign 2 pi i j k / L). */
+static void dft_axis(const struct dft *d, int a) {
+    int64_t n = d->length[a], step = 1;
+    double *re = d->re + d->points, *im = d->im + d->points;
+    for (int b = a + 1; b < d->n; b++) step *= d->length[b];
+    for (int64_t first = 0; first < d->points; first++) {
+        if (first / step % n) continue;
+        for (int64_t k = 0; k < n; k++) {
+            re[k] = im[k] = 0;
+            for (int64_t j = 0; j < n; j++) {
+                double angle = d->sign * 6.283185307179586476925 * (double)(j * k % n) / (double)n;
+                double c = cos(angle), s = sin(angle), x = d->re[first + j * step], y = d->im[first + j * step];
+                re[k] += x * c - y * s, im[k] += x * s + y * c;
+            }
         }
-        struct ref_val v = ref_get(x, base + ref_ravel(d->n, stored, from));
-        double angle = d->sign * 6.283185307179586476925 * (turn - floor(turn)), c = cos(angle), s = sin(angle);
-        double b = mirrored || dtype_is_complex(x->dtype) ? flip * v.im : 0;
-        *re += v.re * c - b * s, *im += v.re * s + b * c;
+        for (int64_t k = 0; k < n; k++) d->re[first + k * step] = re[k], d->im[first + k * step] = im[k];
+    }
+}
+
+/* Result i of the transform: an rfft keeps the first half of the last axis. */
+static void dft_store(const struct dft *d, struct ref_tensor *y, int64_t base, int64_t count) {
+    double scale = d->sign > 0 ? (double)d->points : 1;
+    for (int64_t i = 0; i < count; i++) {
+        int64_t k[3];
+        ref_unravel(d->n, y->dim + y->rank - d->n, i, k);
+        int64_t from = ref_ravel(d->n, d->length, k);
+        ref_set(y, base + i, (struct ref_val){.re = d->re[from] / scale, .im = d->im[from] / scale});
     }
 }
 
@@ -152,19 +175,23 @@ static tsr_status fft_ref(struct ref_call *r) {
     tsr_fft how = (tsr_fft)node_int(r->node, ATTR_MODE);
     const struct ref_tensor *x = &r->in[0];
     struct ref_tensor *y = &r->out[0];
-    struct dft d = {.sign = how == TSR_IFFT || how == TSR_IRFFT ? 1 : -1};
+    struct dft d = {.sign = how == TSR_IFFT || how == TSR_IRFFT ? 1 : -1, .points = 1};
+    int64_t xs = 1, ys = 1, longest = 0; /* elements of one transform on either side */
     d.length = node_ints(r->node, ATTR_LENGTHS, &d.n);
-    int64_t xs = 1, ys = 1, points = 1; /* elements of one transform on either side */
-    for (int a = 0; a < d.n; a++)
-        xs *= x->dim[x->rank - d.n + a], ys *= y->dim[y->rank - d.n + a], points *= d.length[a];
-    for (int64_t i = 0; i < y->count; i++) {
-        int64_t k[3];
-        double re, im, scale = d.sign > 0 ? (double)points : 1;
-        ref_unravel(d.n, y->dim + y->rank - d.n, i % ys, k);
-        dft_point(&d, x, i / ys * xs, x->dim[x->rank - 1], how == TSR_IRFFT, k, &re, &im);
-        ref_set(y, i, (struct ref_val){.re = re / scale, .im = im / scale});
+    for (int a = 0; a < d.n; a++) {
+        xs *= x->dim[x->rank - d.n + a], ys *= y->dim[y->rank - d.n + a], d.points *= d.length[a];
+        if (d.length[a] > longest) longest = d.length[a];
     }
-    return TSR_OK;
+    size_t room = (size_t)(d.points + longest);
+    d.re = mem_array(r->c, room, sizeof *d.re), d.im = mem_array(r->c, room, sizeof *d.im);
+    for (int64_t i = 0; d.re && d.im && ys && i < y->count / ys; i++) {
+        dft_load(&d, x, i * xs, x->dim[x->rank - 1]);
+        for (int a = 0; a < d.n; a++) dft_axis(&d, a);
+        dft_store(&d, y, i * ys, ys);
+    }
+    tsr_status s = d.re && d.im ? TSR_OK : TSR_ENOMEM;
+    mem_array_free(r->c, d.re, room, sizeof *d.re), mem_array_free(r->c, d.im, room, sizeof *d.im);
+    return s;
 }
 
 static tsr_fn *fft_sample(tsr_ctx *c, struct sample *s) {
