@@ -3,7 +3,7 @@
  * A case is a function without parameters that has check operations (in a section that has none: every function
  * without parameters, which must import and run). Cases are found file by file, each file in a context of its own;
  * nothing a file does stops the run. The @main of a section without a case is imported only: its unknown extents become
- * symbols. */
+ * symbols. A bytecode file is a case: it says what the text beside it says (twin.h). */
 #ifndef FORMATS_STABLEHLO_CONFORM_H
 #define FORMATS_STABLEHLO_CONFORM_H
 
