@@ -1,4 +1,5 @@
-/* test_suite_reference.c: OpenXLA's suite on the reference. Failing: an operation means something else than it should. */
+/* test_suite_reference.c: OpenXLA's suite on the reference. Failing: an operation means something else than it
+ * should. */
 #include "suite_check.h"
 
 TEST(stablehlo_on_reference) { run_suite("reference", CONFORM_REFERENCE, 2500); }
