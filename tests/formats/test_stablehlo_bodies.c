@@ -187,8 +187,8 @@ static const struct literal literals[] = {
     {"lapack_strsm_ffi", FN("tensor<2x1xf32>",
         "%a = stablehlo.constant dense<[[2.0, 9.0], [1.0, 4.0]]> : tensor<2x2xf32>\n"
         "%b = stablehlo.constant dense<[[2.0], [9.0]]> : tensor<2x1xf32>\n"
-        "%y = stablehlo.custom_call @lapack_strsm_ffi(%a, %b) {mhlo.backend_config = {diag = 78 : ui8, side = 76 : ui8, "
-        "trans_x = 78 : ui8, uplo = 76 : ui8}} : (tensor<2x2xf32>, tensor<2x1xf32>) -> tensor<2x1xf32>\n"
+        "%y = stablehlo.custom_call @lapack_strsm_ffi(%a, %b) {mhlo.backend_config = {diag = 78 : ui8, side = 76 : "
+        "ui8, trans_x = 78 : ui8, uplo = 76 : ui8}} : (tensor<2x2xf32>, tensor<2x1xf32>) -> tensor<2x1xf32>\n"
         "return %y : tensor<2x1xf32>\n"), 2, {1, 2}, 1e-6},
     {"einsum", FN("tensor<2x2xf32>",
         "%x = stablehlo.constant dense<[[1.0, 2.0], [3.0, 4.0]]> : tensor<2x2xf32>\n"
