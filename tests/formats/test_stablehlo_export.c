@@ -436,6 +436,64 @@ TEST(training_step_of_a_convnet) {
     check_training(c, tsr_convnet(c, 12, 12, 3), 3, (int64_t[]){1, 12, 12});
 }
 
+/* A user's kernel goes as the text of its tile program and runs the same: y = x + n on one element. */
+TEST(kernels_come_back) {
+    tsr_ctx *c = test_ctx();
+    tsr_tile *p = tsr_tile_new(c, "add_n");
+    tsr_tv x = tsr_tile_arg_buf(p, TSR_F64, TSR_TILE_IN, "x"), n = tsr_tile_arg(p, TSR_I64, "n");
+    tsr_tv y = tsr_tile_arg_buf(p, TSR_F64, TSR_TILE_OUT, "y");
+    tsr_tile_block b = {.rank = 0, .base = tsr_tile_int(p, TSR_I64, 0)};
+    tsr_tv sum = tsr_tile_elem2(p, TSR_S_ADD, tsr_tile_load(p, x, &b, TSR_TV_NONE), tsr_tile_cast(p, TSR_F64, n));
+    tsr_tile_store(p, y, &b, sum);
+    CHECK_EQ(tsr_tile_finish(p), TSR_OK);
+    const tsr_type *t = tsr_type_dims(c, TSR_F64, 0, NULL);
+    const tsr_extent *five = tsr_extent_int(c, 5);
+    CHECK_EQ(tsr_fn_begin(c, "kernel"), TSR_OK);
+    tsr_node *in = tsr_param(c, t, "x"), *out = tsr_prim_kernel(c, p, NULL, 1, &in, 1, &five, 1, &t);
+    tsr_fn *f = tsr_fn_end(c, 1, &out), *g = CHECK_OK(c) && CHECK(f != NULL) ? there_and_back(c, f) : NULL;
+    if (g) {
+        tsr_node *arg = tsr_scalar_float(c, TSR_F64, 2.5), *result;
+        CHECK_EQ(tsr_run(c, g, 1, &arg, &result), TSR_OK);
+        CHECK_CLOSE(tsr_read_scalar(c, result), 7.5, 0, 0);
+    }
+    tsr_fn_free(c, f), tsr_fn_free(c, g);
+    tsr_tile_free(p);
+}
+
+/* The effects of a fn in their order, as text. */
+static void effects_of(const tsr_fn *f, struct str *o) {
+    for (size_t i = 0; i < f->node.n; i++) {
+        const tsr_node *n = f->node.v[i];
+        if (op_def((enum tsr_op)n->op)->cls != OP_EXTERN) continue;
+        str_printf(o, "%s of ", op_name((enum tsr_op)n->op));
+        for (int k = 0; k < n->nsrc; k++) str_printf(o, "%s ", op_name((enum tsr_op)n->src[k]->op));
+        attrs_print(o, n->nattr, n->attr);
+        str_putc(o, '\n');
+    }
+}
+
+/* Effects keep their order through tokens: infeed, send, recv, outfeed, each after the one before. */
+TEST(effects_come_back) {
+    tsr_ctx *c = test_ctx();
+    const tsr_type *t = tsr_type_dims(c, TSR_F32, 1, (int64_t[]){3});
+    tsr_channel to = {.id = 7};
+    CHECK_EQ(tsr_fn_begin(c, "effects"), TSR_OK);
+    tsr_node *x = tsr_param(c, t, "x"), *in = tsr_prim_infeed(c, tsr_prim_token(c), 1, &t);
+    tsr_node *sum = tsr_add(c, x, tsr_item(c, in, 0)), *sent = tsr_prim_send(c, 1, &sum, tsr_item(c, in, 1), &to);
+    tsr_node *got = tsr_prim_recv(c, sent, &to, 1, &t), *value = tsr_item(c, got, 0);
+    tsr_node *both[] = {tsr_item(c, got, 1), tsr_prim_outfeed(c, 1, &value, sent)};
+    tsr_node *out[] = {value, tsr_prim_after_all(c, 2, both)};
+    tsr_fn *f = tsr_fn_end(c, 2, out), *g = CHECK_OK(c) && CHECK(f != NULL) ? there_and_back(c, f) : NULL;
+    if (g) {
+        struct str a, b;
+        str_init(&a, c), str_init(&b, c);
+        effects_of(f, &a), effects_of(g, &b);
+        CHECK_STR(b.s, a.s);
+        str_release(&a), str_release(&b);
+    }
+    tsr_fn_free(c, f), tsr_fn_free(c, g);
+}
+
 /* A host call is written, and refused when read. */
 static int no_call(void *user, int nin, const void *const *in, int nout, void *const *out) {
     (void)user, (void)nin, (void)in, (void)nout, (void)out;

@@ -57,7 +57,7 @@
  *               reducer(%p: T, %q: T) (%r: U, %s: U)  { body without argument list }
  *              pair i names block arguments i and i + inputs.
  *   WHILE      stablehlo.while(%arg = %init, ...) [: T, U] [attributes {...}]
- *               cond { ... } do { ... }
+ *              cond { ... } do { ... }
  *              the names are those of the arguments of both regions; the types are those of operands and results.
  *   SCAN       chlo.scan(%in, ...) inits (%init, ...) dimension=0 [attributes {...}] { ^bb0(%a: T, ...): body }
  *              : (T, U) -> (V, W)

@@ -38,10 +38,9 @@ static bool put_ints(struct printer *p, const struct hlo_attr *a) {
     return true;
 }
 
-/* The dialect's printer puts a space before an enum's keyword. */
 static bool put_enum(struct printer *p, const struct hlo_attr *a) {
     if (!a || a->kind != HLO_A_ENUM) return false;
-    str_printf(p->o, " %s", a->s);
+    str_put(p->o, a->s);
     return true;
 }
 
@@ -419,7 +418,7 @@ static bool put_while(struct printer *p, const struct hlo_op *op) {
     print_operand_types(p, op);
     print_attrs(p, op, " attributes {", "}", is_no_name, NULL);
     print_newline(p);
-    str_put(p->o, " cond ");
+    str_put(p->o, "cond ");
     print_region(p, &op->region[0], false);
     str_put(p->o, " do ");
     print_region(p, &op->region[1], false);
@@ -445,7 +444,6 @@ static bool put_scan(struct printer *p, const struct hlo_op *op) {
     print_operands(p, op, (int)in->ints[0], op->noperand);
     str_put(p->o, ") dimension=");
     if (!put_number(p, dim, HLO_A_INT, HLO_I64)) return false;
-    str_putc(p->o, ' ');
     print_attrs(p, op, " attributes {", "}", in_scan, NULL);
     str_putc(p->o, ' ');
     print_region(p, &op->region[0], true);
