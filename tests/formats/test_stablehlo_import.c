@@ -200,6 +200,13 @@ static const struct { const char *name, *text; } controls[] = {
         "  func.return %1 : tensor<i64>\n}\n" MAIN(CONST("a", "1", "i64")
         "  %r = stablehlo.composite \"my.add\" %a {decomposition = @impl} : (tensor<i64>) -> tensor<i64>\n"
         WANT("r", "3", "i64"))},
+    {"probe in a loop", "func.func @main() {\n" CONST("z", "0", "i64") CONST("one", "1", "i64") CONST("two", "2", "i64")
+        "  %r = stablehlo.while(%i = %z) : tensor<i64>\n  cond {\n"
+        "    %p = stablehlo.compare LT, %i, %two : (tensor<i64>, tensor<i64>) -> tensor<i1>\n"
+        "    stablehlo.return %p : tensor<i1>\n  } do {\n    %n = stablehlo.add %i, %one : tensor<i64>\n"
+        "    %s = interpreter.probe %n, probe_id = \"p\" : tensor<i64>\n    stablehlo.return %s : tensor<i64>\n  }\n"
+        WANT("r", "2", "i64") "  check.expect_serialized_eq %two, probe_id = \"p\", iter = 1 : tensor<i64>\n"
+        "  func.return\n}\n"},
     {"probe", MAIN(CONST("a", "[1, 2]", "2xi32")
         "  %r = interpreter.probe %a, probe_id = \"p\" : tensor<2xi32>\n"
         "  check.expect_serialized_eq %r, probe_id = \"p\" : tensor<2xi32>\n")},
@@ -250,6 +257,12 @@ static const struct { const char *name, *text, *where, *what; } errors[] = {
     {"dtypes differ", "func.func @main(%a: tensor<i32>, %b: tensor<f32>) {\n"
         "  %0 = \"stablehlo.add\"(%a, %b) : (tensor<i32>, tensor<f32>) -> tensor<i32>\n  func.return\n}\n",
         "t.mlir:2:", "dtype"},
+    {"probe in a loop of unknown turns", "func.func @main(%n: tensor<i64>) {\n" CONST("z", "0", "i64")
+        "  %r = stablehlo.while(%i = %z) : tensor<i64>\n  cond {\n"
+        "    %p = stablehlo.compare LT, %i, %n : (tensor<i64>, tensor<i64>) -> tensor<i1>\n"
+        "    stablehlo.return %p : tensor<i1>\n  } do {\n"
+        "    %s = interpreter.probe %i, probe_id = \"p\" : tensor<i64>\n    stablehlo.return %s : tensor<i64>\n  }\n"
+        "  func.return\n}\n", "t.mlir:3:", "probe"},
     {"recursion", "func.func @main() {\n  func.call @main() : () -> ()\n  func.return\n}\n", "t.mlir:2:", "itself"},
     {"no such function", "func.func @main() {\n  func.call @other() : () -> ()\n  func.return\n}\n", "t.mlir:2:",
         "@other"},
@@ -310,7 +323,7 @@ TEST(comparisons) {
 
 /* ---- no memory -------------------------------------------------------------------------------------------------- */
 
-static bool loop_runs(tsr_ctx *c, void *text) { return holds(c, text, false); }
+static bool runs(tsr_ctx *c, void *text) { return holds(c, text, false); }
 
 TEST(allocations_may_fail) {
     static const char text[] = LOOP
@@ -320,5 +333,13 @@ TEST(allocations_may_fail) {
         "  %f = \"stablehlo.if\"(%q) ({\n    stablehlo.return %e : tensor<i64>\n  }, {\n"
         "    stablehlo.return %one : tensor<i64>\n  }) : (tensor<i1>) -> tensor<i64>\n"
         "  check.expect_eq_const %f, dense<10> : tensor<i64>\n  func.return\n}\n";
-    CHECK(torture(loop_runs, (void *)text) > 50);
+    CHECK(torture(runs, (void *)text) > 50);
+    for (size_t i = 0; i < sizeof programs / sizeof *programs; i++) {
+        test_case("%s", programs[i].name);
+        CHECK(torture(runs, (void *)programs[i].text) > 20);
+    }
+    for (size_t i = 0; i < sizeof controls / sizeof *controls; i++) {
+        test_case("%s", controls[i].name);
+        CHECK(torture(runs, (void *)controls[i].text) > 20);
+    }
 }

@@ -5,7 +5,7 @@
  * 1e-3 as a custom call), expect_close a distance in units in the last place (1 unless stated, 3 as a custom call),
  * check.eq the first for floats and equality for the rest.
  * An interpreter.probe writes its operand to a file which check.expect_serialized_eq reads; here the value itself is
- * compared. Source: the check dialect and the interpreter of openxla/stablehlo. */
+ * compared; a loop with a probe in it is built turn by turn. Source: the check dialect and the interpreter of openxla/stablehlo. */
 #include <string.h>
 
 #include "formats/stablehlo/import.h"
@@ -77,6 +77,37 @@ bool imp_probe_op(struct imp *p, const struct hlo_op *op) {
     return !id || fn_open_now(p->c)->outer || vec_push(p->c, &p->probes, ((struct imp_probe){id, x}));
 }
 
+bool imp_is_probed(const struct hlo_op *loop) {
+    if (loop->nregion != 2 || loop->region[1].nblock != 1) return false;
+    for (const struct hlo_op *op = loop->region[1].block[0].first; op; op = op->next)
+        if (op->code == HLO_OP_PROBE) return true;
+    return false;
+}
+
+enum { PROBED_TURNS = 4096 };
+
+/* Is the condition, just built, true? It must be known while importing. */
+static bool goes_on(struct imp *p, const struct hlo_op *op, int64_t *yes) {
+    if (imp_const_ints(p, op->region[0].block[0].last, 0, yes, 1)) return true;
+    return imp_fail(p, op, "a probe stands in its body, and how often it turns depends on arguments; probe the results");
+}
+
+bool imp_while_probed(struct imp *p, const struct hlo_op *op) {
+    int n = op->noperand;
+    tsr_node **carry = arena_array(&p->arena, (size_t)n + 1, sizeof *carry), *flag;
+    int64_t yes = 1;
+    if (!carry) return false;
+    for (int i = 0; i < n; i++) carry[i] = imp_operand(p, op, i);
+    for (int turn = 0; yes; turn++) {
+        if (turn == PROBED_TURNS) return imp_fail(p, op, "a loop with a probe turns more than %d times", PROBED_TURNS);
+        if (!imp_region_inline(p, &op->region[0], n, carry, 1, &flag) || !goes_on(p, op, &yes)) return false;
+        if (yes && !imp_region_inline(p, &op->region[1], n, carry, n, carry)) return false;
+    }
+    for (int i = 0; i < n; i++)
+        if (!imp_result(p, op, i, carry[i])) return false;
+    return true;
+}
+
 bool imp_check_serialized(struct imp *p, const struct hlo_op *op) {
     const char *id = hlo_get_text(op, "probe_id");
     int64_t turn = hlo_get_int(op, "iteration", 0);
@@ -86,8 +117,7 @@ bool imp_check_serialized(struct imp *p, const struct hlo_op *op) {
         k.actual = p->probes.v[i].node;
         return add_check(p, op, k, op->operand[0]->type);
     }
-    return imp_fail(p, op, "no interpreter.probe \"%s\" has seen a value so often (inside loops they see none)",
-        id ? id : "");
+    return imp_fail(p, op, "no interpreter.probe \"%s\" has seen a value so often", id ? id : "");
 }
 
 /* What it prints is for people; the values go on. */

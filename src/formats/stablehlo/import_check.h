@@ -8,4 +8,8 @@
  * hands targets that begin with "check." here. */
 bool imp_check_custom_call(struct imp *p, const struct hlo_op *op, const char *target);
 
+/* Does a body have a probe? Then imp_while_probed builds the loop turn by turn, so that each leaves its value. */
+bool imp_is_probed(const struct hlo_op *loop);
+bool imp_while_probed(struct imp *p, const struct hlo_op *op);
+
 #endif

@@ -8,6 +8,7 @@
  * elementwise, imp_region_inline builds it on whole tensors at once (p->lift is their shape): scalars from outside and
  * constants are spread over it when they are used. */
 #include "formats/stablehlo/calls.h"
+#include "formats/stablehlo/import_check.h"
 #include "formats/stablehlo/import_mesh.h"
 #include "graph/node.h"
 
@@ -220,6 +221,7 @@ static bool is_invariant(const struct hlo_region *body, int i) {
 }
 
 bool imp_while(struct imp *p, const struct hlo_op *op) {
+    if (imp_is_probed(op)) return imp_while_probed(p, op);
     struct imp_value *init = arena_array(&p->arena, (size_t)op->noperand + 1, sizeof *init);
     tsr_node **carry = arena_array(&p->arena, (size_t)op->noperand + 1, sizeof *carry), *tuple = NULL;
     const tsr_type **type = arena_array(&p->arena, (size_t)op->noperand + 1, sizeof *type);
