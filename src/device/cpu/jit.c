@@ -21,7 +21,7 @@ struct jit_unit {
     struct str text;
     struct jit_kernel *kernel;
     int kernels;
-    enum unit_state state; /* QUEUED and DONE: under the lock */
+    _Atomic(enum unit_state) state; /* becomes QUEUED and DONE under the lock; the worker reads it at any time */
     double heat;
     void *so;
     struct jit_unit *next;
