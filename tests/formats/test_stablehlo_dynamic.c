@@ -423,6 +423,56 @@ TEST(sizes_in_loops) {
         "  return %y : tensor<?x4xf32>\n}\n", want_branch);
 }
 
+/* Sizes that are constants, however they are computed: the reference says what they are. */
+TEST(constants_are_folded) {
+    tsr_ctx *c = test_ctx();
+    tsr_fn *f = hlo_fn(c, "func.func @main() -> tensor<?x?xi32> {\n"
+        "  %a = stablehlo.constant dense<[2.9, 12.25]> : tensor<2xf32>\n  %b = stablehlo.sqrt %a : tensor<2xf32>\n"
+        "  %c = stablehlo.add %a, %b : tensor<2xf32>\n  %i = stablehlo.convert %c : (tensor<2xf32>) -> tensor<2xi32>\n"
+        "  %s = stablehlo.reverse %i, dims = [0] : tensor<2xi32>\n"
+        "  %y = stablehlo.dynamic_iota %s, dim = 1 : (tensor<2xi32>) -> tensor<?x?xi32>\n"
+        "  return %y : tensor<?x?xi32>\n}\n");
+    CHECK_OK(c);
+    int64_t dim[2] = {0};
+    if (f && CHECK(tsr_type_ints(tsr_fn_result_type(f, 0), dim))) {
+        CHECK_EQ(dim[0], 15);
+        CHECK_EQ(dim[1], 4);
+    }
+    tsr_fn_free(c, f);
+}
+
+/* An assertion is decided where it can be, else it is a check of the run. */
+TEST(shape_assertions) {
+    static const char *const text = "func.func @main(%%x: tensor<%sx2xf32>) -> tensor<%sx2xf32> {\n"
+        "  %%c = stablehlo.constant dense<3> : tensor<i32>\n"
+        "  %%n = stablehlo.get_dimension_size %%x, dim = 0 : (tensor<%sx2xf32>) -> tensor<i32>\n"
+        "  %%p = stablehlo.compare GE, %%n, %%c, SIGNED : (tensor<i32>, tensor<i32>) -> tensor<i1>\n"
+        "  stablehlo.custom_call @shape_assertion(%%p, %%n) {api_version = 2 : i32, error_message = \"too few rows\", "
+        "has_side_effect = true} : (tensor<i1>, tensor<i32>) -> ()\n  return %%x : tensor<%sx2xf32>\n}\n";
+    static const struct { const char *rows; bool imports; } known[] = {
+        {"4", true}, {"3", true}, {"2", false}, {"?", true},
+    };
+    tsr_ctx *c = test_ctx();
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        char program[2000];
+        const char *r = known[i].rows;
+        test_case("%s rows", r);
+        snprintf(program, sizeof program, text, r, r, r, r);
+        tsr_fn *f = hlo_fn(c, program);
+        CHECK((f != NULL) == known[i].imports);
+        if (!f) CHECK_CONTAINS(tsr_error_message(c), "too few rows");
+        tsr_error_clear(c);
+        for (int64_t n = 2; f && *r == '?' && n < 5; n++)
+            for (int tier = 0; tier < HLO_TIERS; tier++) {
+                tsr_node *arg = tsr_full(c, tsr_type_dims(c, TSR_F32, 2, (int64_t[]){n, 2}), 1), *out;
+                CHECK_EQ(hlo_run(c, (enum hlo_tier)tier, f, 1, &arg, &out), n < 3 ? TSR_ECHECK : TSR_OK);
+                if (n < 3) CHECK_CONTAINS(tsr_error_message(c), "too few rows");
+                tsr_error_clear(c);
+            }
+        tsr_fn_free(c, f);
+    }
+}
+
 /* ---- what cannot be said ----------------------------------------------------------------------------------------- */
 
 TEST(errors) {
@@ -611,11 +661,28 @@ TEST(published_programs) {
     suite_list_free(&files);
 }
 
-static bool import_dynamic(tsr_ctx *c, void *unused) {
-    (void)unused;
-    tsr_fn *f = sized_program(c, size_text("floor((n + 5) / 3)"), false);
+static bool import_sized(tsr_ctx *c, void *name) {
+    tsr_fn *f = sized_program(c, size_text(name), false);
     tsr_fn_free(c, f);
     return f != NULL;
 }
 
-TEST(survives_every_failed_allocation) { CHECK(torture(import_dynamic, NULL) > 0); }
+static bool import_text(tsr_ctx *c, void *text) {
+    tsr_fn *f = hlo_fn(c, text);
+    tsr_fn_free(c, f);
+    return f != NULL;
+}
+
+TEST(survives_every_failed_allocation) {
+    static char divided[] = "floor((n + 5) / 3)", picked[] = "picked from a vector", windows[] = WINDOWS("%r", "%q, "
+        "%z");
+    static char folded[] = "func.func @main() -> tensor<?xi32> {\n  %a = stablehlo.constant dense<2.9> : "
+        "tensor<1xf32>\n"
+        "  %s = stablehlo.convert %a : (tensor<1xf32>) -> tensor<1xi32>\n"
+        "  %y = stablehlo.dynamic_iota %s, dim = 0 : (tensor<1xi32>) -> tensor<?xi32>\n  return %y : "
+        "tensor<?xi32>\n}\n";
+    CHECK(torture(import_sized, divided) > 0);
+    CHECK(torture(import_sized, picked) > 0);
+    CHECK(torture(import_text, windows) > 0);
+    CHECK(torture(import_text, folded) > 0);
+}

@@ -7,11 +7,11 @@
 #include "harness.h"
 #include "tessera/run.h"
 
-static const enum hlo_elem floats[] = {
+static const enum hlo_elem floats[] = { /* those with a dtype of their own come last */
     HLO_F4E2M1FN, HLO_F6E2M3FN, HLO_F6E3M2FN, HLO_F8E3M4, HLO_F8E4M3,
-    HLO_F8E4M3FNUZ, HLO_F8E4M3B11FNUZ, HLO_F8E5M2FNUZ, HLO_F8E8M0FNU,
+    HLO_F8E4M3FNUZ, HLO_F8E4M3B11FNUZ, HLO_F8E5M2FNUZ, HLO_F8E8M0FNU, HLO_F8E4M3FN, HLO_F8E5M2,
 };
-enum { NFLOATS = sizeof floats / sizeof *floats, MANY = 4000 };
+enum { NVALUES = sizeof floats / sizeof *floats, NFLOATS = NVALUES - 2, MANY = 4000 };
 
 static bool same(double a, double b) { return (isnan(a) && isnan(b)) || (a == b && signbit(a) == signbit(b)); }
 
@@ -26,6 +26,8 @@ TEST(patterns) { /* from the OCP MX specification and the definitions of the FNU
         {HLO_F8E4M3FNUZ, 0x01, 0x1p-10}, {HLO_F8E4M3FNUZ, 0x7f, 240}, {HLO_F8E4M3FNUZ, 0x80, NAN},
         {HLO_F8E4M3B11FNUZ, 0x01, 0x1p-13}, {HLO_F8E4M3B11FNUZ, 0x7f, 30}, {HLO_F8E4M3B11FNUZ, 0x80, NAN},
         {HLO_F8E5M2FNUZ, 0x01, 0x1p-17}, {HLO_F8E5M2FNUZ, 0x7f, 57344}, {HLO_F8E5M2FNUZ, 0x80, NAN},
+        {HLO_F8E4M3FN, 0x7e, 448}, {HLO_F8E4M3FN, 0x7f, NAN}, {HLO_F8E5M2, 0x7b, 57344}, {HLO_F8E5M2, 0xfc, -INFINITY},
+        {HLO_F16, 0x7bff, 65504}, {HLO_F16, 0x0001, 0x1p-24}, {HLO_BF16, 0x3fc0, 1.5},
         {HLO_F8E8M0FNU, 0x00, 0x1p-127}, {HLO_F8E8M0FNU, 0x7f, 1}, {HLO_F8E8M0FNU, 0xfe, 0x1p127},
         {HLO_F8E8M0FNU, 0xff, NAN}, {HLO_I2, 2, -2}, {HLO_I2, 1, 1}, {HLO_UI2, 3, 3},
         {HLO_TF32, 0x1fc00, 1}, {HLO_TF32, 0x00001, 0x1p-136}, {HLO_TF32, 0x7fbff, -0x1.ffcp127},
@@ -38,7 +40,7 @@ TEST(patterns) { /* from the OCP MX specification and the definitions of the FNU
 }
 
 TEST(every_pattern_comes_back) {
-    for (int k = 0; k < NFLOATS; k++) {
+    for (int k = 0; k < NVALUES; k++) {
         test_case("%s", hlo_elem_of(floats[k])->text);
         for (uint32_t b = 0; b < 1u << hlo_elem_of(floats[k])->bits; b++) {
             double v = narrow_decode(floats[k], b);
@@ -87,7 +89,7 @@ static double trial(enum hlo_elem e, int i) {
 }
 
 TEST(rounds_to_the_nearest_pattern) {
-    for (int k = 0; k < NFLOATS; k++) {
+    for (int k = 0; k < NVALUES; k++) {
         test_case("%s", hlo_elem_of(floats[k])->text);
         for (int i = 0; i < MANY; i++) {
             double v = (double)(float)trial(floats[k], i);

@@ -92,7 +92,7 @@ static tsr_node *float_on_grid(tsr_ctx *c, const struct narrow_format *f, tsr_no
 
 tsr_node *imp_to_grid(struct imp *p, enum hlo_elem e, tsr_node *x) {
     const struct narrow_format *f = narrow_format_of(e);
-    if (tsr_is_poison(x) || f->kind == NARROW_NONE) return x;
+    if (tsr_is_poison(x) || hlo_elem_of(e)->exact) return x;
     if (f->kind == NARROW_INT) return int_on_grid(p->c, f, x);
     if (f->kind == NARROW_SCALE) return scale_on_grid(p->c, x);
     return f->exponent == 8 ? cut_on_grid(p->c, f, x) : float_on_grid(p->c, f, x);
@@ -120,8 +120,7 @@ tsr_node *imp_to_elem(struct imp *p, enum hlo_elem to, tsr_node *x) {
     if (tsr_is_poison(x)) return x;
     if (tsr_node_dtype(x) == carrier) return imp_to_grid(p, to, x);
     if (dtype_is_complex(tsr_node_dtype(x)) && !dtype_is_complex(carrier)) x = tsr_prim1(p->c, TSR_S_REAL, x);
-    bool is_int = f->kind == NARROW_NONE || f->kind == NARROW_INT;
-    if (is_int) return imp_to_grid(p, to, tsr_prim_convert(p->c, x, carrier));
+    if (hlo_elem_of(to)->exact || f->kind == NARROW_INT) return imp_to_grid(p, to, tsr_prim_convert(p->c, x, carrier));
     bool wide = tsr_dtype_of(tsr_node_dtype(x))->bits >= 32 && tsr_node_dtype(x) != TSR_F32;
     if (!wide) return imp_to_grid(p, to, tsr_prim_convert(p->c, x, TSR_F32));
     tsr_node *exact = tsr_node_dtype(x) == TSR_F64 ? x : tsr_prim_convert(p->c, x, TSR_F64);
@@ -132,9 +131,7 @@ tsr_node *imp_to_elem(struct imp *p, enum hlo_elem to, tsr_node *x) {
 
 /* Bits of a type that bitcasts to and from bytes here, one pattern to a byte; 0: its own dtype has them. */
 static int pattern_bits(enum hlo_elem e) {
-    const struct narrow_format *f = narrow_format_of(e);
-    if (f->kind == NARROW_NONE || e == HLO_TF32) return 0;
-    return hlo_elem_of(e)->bits;
+    return hlo_elem_of(e)->exact || e == HLO_TF32 ? 0 : hlo_elem_of(e)->bits;
 }
 
 /* Patterns of values on the grid of e, as u8. */

@@ -1,92 +1,14 @@
 /* literal.c: one number of a dense constant: its literal, its bits in its element type, its value.
  *
- * Floats without a dtype of their own are told by their (exponent bits, mantissa bits, bias, what the top codes mean):
- * the tables of the OCP 8-bit and microscaling formats specifications and of the FNUZ types (arXiv:2206.02915).
- * Decimal literals go through double, as MLIR's do, then to the type in one rounding, ties to even. */
+ * Decimal literals go through double, as MLIR's do, then to the type in one rounding, ties to even (floats of few bits:
+ * narrow.h). */
 #include "formats/stablehlo/elements.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/sys.h"
-
-/* ---- floats of few bits ----------------------------------------------------------------------------------------- */
-
-/* IEEE: top exponent is infinity and NaN; FN: only the code of all ones is NaN; FNUZ: minus zero's code is the only
- * NaN; FINITE: neither; SCALE: e8m0, a power of two without sign or zero, all ones is NaN. */
-enum special { IEEE, FN, FNUZ, FINITE, SCALE };
-static const struct small_float {
-    enum hlo_elem e;
-    int exponent, mantissa, bias;
-    enum special special;
-} small[] = {
-    {HLO_F4E2M1FN, 2, 1, 1, FINITE}, {HLO_F6E2M3FN, 2, 3, 1, FINITE}, {HLO_F6E3M2FN, 3, 2, 3, FINITE},
-    {HLO_F8E3M4, 3, 4, 3, IEEE}, {HLO_F8E4M3, 4, 3, 7, IEEE}, {HLO_F8E4M3FN, 4, 3, 7, FN},
-    {HLO_F8E4M3FNUZ, 4, 3, 8, FNUZ}, {HLO_F8E4M3B11FNUZ, 4, 3, 11, FNUZ}, {HLO_F8E5M2, 5, 2, 15, IEEE},
-    {HLO_F8E5M2FNUZ, 5, 2, 16, FNUZ}, {HLO_F8E8M0FNU, 8, 0, 127, SCALE}, {HLO_TF32, 8, 10, 127, IEEE},
-    {HLO_F16, 5, 10, 15, IEEE}, {HLO_BF16, 8, 7, 127, IEEE},
-};
-
-static const struct small_float *small_of(enum hlo_elem e) {
-    for (size_t i = 0; i < sizeof small / sizeof *small; i++)
-        if (small[i].e == e) return &small[i];
-    return NULL;
-}
-
-static double small_to_double(const struct small_float *f, uint64_t bits) {
-    int m = f->mantissa;
-    uint64_t man = bits & ((1u << m) - 1), exp = bits >> m & ((1u << f->exponent) - 1), top = (1u << f->exponent) - 1;
-    bool neg = f->special != SCALE && bits >> (m + f->exponent) & 1;
-    if (f->special == SCALE) return exp == top ? NAN : ldexp(1, (int)exp - f->bias);
-    if (f->special == IEEE && exp == top) return man ? copysign(NAN, neg ? -1 : 1) : neg ? -INFINITY : INFINITY;
-    if (f->special == FN && exp == top && man == (1u << m) - 1) return copysign(NAN, neg ? -1 : 1);
-    if (f->special == FNUZ && neg && !exp && !man) return NAN;
-    double v = exp ? ldexp((double)(man | 1u << m), (int)exp - f->bias - m) : ldexp((double)man, 1 - f->bias - m);
-    return neg ? -v : v;
-}
-
-static uint64_t small_nan(const struct small_float *f, bool neg) {
-    uint64_t sign = (uint64_t)neg << (f->mantissa + f->exponent), top = (1u << f->exponent) - 1;
-    if (f->special == SCALE) return top;
-    if (f->special == FNUZ) return UINT64_C(1) << (f->mantissa + f->exponent);
-    if (f->special == FN) return sign | top << f->mantissa | ((1u << f->mantissa) - 1);
-    if (f->special == FINITE) return sign; /* there is none */
-    return sign | top << f->mantissa | 1u << (f->mantissa - 1);
-}
-
-/* Code of what is too large: infinity, NaN where there is none, the largest number where there is no NaN either. */
-static uint64_t small_overflow(const struct small_float *f, bool neg) {
-    uint64_t sign = (uint64_t)neg << (f->mantissa + f->exponent), top = (1u << f->exponent) - 1;
-    if (f->special == IEEE) return sign | top << f->mantissa;
-    if (f->special == FINITE) return sign | ((UINT64_C(1) << (f->mantissa + f->exponent)) - 1);
-    return small_nan(f, neg);
-}
-
-static uint64_t scale_from_double(const struct small_float *f, double v) {
-    int e;
-    if (!(v > 0) || isinf(v)) return small_nan(f, false);
-    double part = frexp(v, &e); /* [0.5, 1): v is nearest to 2^(e-1) or 2^e */
-    int code = e - 1 + (part > 0.75 || (part == 0.75 && (e & 1))) + f->bias;
-    return code < 0 ? 0 : code > 254 ? small_nan(f, false) : (uint64_t)code;
-}
-
-static uint64_t small_from_double(const struct small_float *f, double v) {
-    bool neg = signbit(v);
-    int e, m = f->mantissa;
-    if (isnan(v)) return small_nan(f, neg);
-    if (f->special == SCALE) return scale_from_double(f, v);
-    if (isinf(v)) return small_overflow(f, neg);
-    frexp(v, &e);
-    int unit = (v != 0 && e - 1 > 1 - f->bias ? e - 1 : 1 - f->bias) - m; /* exponent of the last place */
-    uint64_t steps = (uint64_t)nearbyint(ldexp(fabs(v), -unit));         /* at most 2^(m+1) */
-    uint64_t code = steps + ((uint64_t)(unit + m - 1 + f->bias) << m); /* a carry goes into the exponent by itself */
-    uint64_t largest = small_overflow(f, false) - (f->special != FINITE);
-    if (f->special == FNUZ) largest = (UINT64_C(1) << (m + f->exponent)) - 1;
-    if (code > largest) return small_overflow(f, neg);
-    if (code == 0 && f->special == FNUZ) return 0;
-    return code | (uint64_t)neg << (m + f->exponent);
-}
+#include "formats/stablehlo/narrow.h"
 
 /* ---- element types ---------------------------------------------------------------------------------------------- */
 
@@ -109,7 +31,7 @@ uint64_t hlo_bits_from_double(enum hlo_elem e, double v) {
         uint32_t w;
         return memcpy(&w, &f, 4), w;
     }
-    return small_from_double(small_of(e), v);
+    return narrow_encode(e, v);
 }
 
 double hlo_bits_to_double(enum hlo_elem e, uint64_t bits) {
@@ -122,7 +44,7 @@ double hlo_bits_to_double(enum hlo_elem e, uint64_t bits) {
         uint32_t w = (uint32_t)bits;
         return memcpy(&f, &w, 4), f;
     }
-    return small_to_double(small_of(e), bits);
+    return narrow_decode(e, (uint32_t)bits);
 }
 
 /* ---- literals --------------------------------------------------------------------------------------------------- */
