@@ -254,6 +254,8 @@ static const struct {
     {F("", "%0 = stablehlo.constant dense_resource<blob> : tensor<2xi16>") "{-#\n  dialect_resources: {\n    "
         "builtin: {\n"
         "      blob: \"0x0400000001000200\"\n    }\n  }\n#-}\n", "stablehlo.constant", "value", "1 tensor<2xi16>"},
+    {F("", "%0 = stablehlo.constant dense_resource<\"a b\"> : tensor<1xi8>") "{-# dialect_resources: {builtin: {c: "
+        "\"0x0400000001\", \"a b\": \"0x0400000002\"}} #-}\n", "stablehlo.constant", "value", "1 tensor<1xi8>"},
     {F("", "%0 = \"my.op\"() {a = #stablehlo.replica_group_mesh_axes<mesh = @m, axes = "
         "[#stablehlo.axis_ref<name = \"x\", "
         "sub_axis_info = (1)2>]>} : () -> i32"), "my.op", "a", "stablehlo.replica_group_mesh_axes{mesh=@m axes="
@@ -443,6 +445,7 @@ static const struct {
         "t.mlir:2:38: the type of a constant is a tensor type with"},
     {F("", "  %0 = stablehlo.constant dense_resource<x> : tensor<1xi8>"),
         "t.mlir:2:41: the resource 'x' is not in the"},
+    {F("", "  %0 = stablehlo.constant dense_resource<xxx> : tensor<1xi8>") "{-# a: \"", "t.mlir:2:41: the resource 'xxx"},
     {F("%a: tensor<4xf33>", ""), "t.mlir:1:27: 'f33' is no element type"},
     {F("%a: tensor<4294967296x4294967296xf32>", ""), "t.mlir:1:24: the type has more elements than 60 bits can count"},
     {F("%a: tensor<99999999999999999999xf32>", ""), "t.mlir:1:43: the extent does not fit in 63 bits"},

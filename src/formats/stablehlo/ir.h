@@ -7,7 +7,7 @@
  * Canonical form, which both readers must give, so that nobody after them asks where a module came from:
  *   - operations and attributes carry the names of StableHLO's specification ("stablehlo.add", "dimensions"), whatever
  *     the pretty form or the VHLO version called them; properties and discardable attributes are one list, sorted by
- *     name; an attribute that equals its default (ops.def) is left out;
+ *     name; an attribute that equals its default (attrs.def) is left out;
  *   - lists of integers are HLO_A_INTS (i1, i8, i32 or i64 elements), also where old versions wrote dense<...>; the
  *     two-dimensional ones (padding, replica_groups, source_target_pairs) stay HLO_A_ELEMENTS;
  *   - enums (#stablehlo<comparison_direction EQ>) are HLO_A_ENUM; structures (#stablehlo.gather<...>) are
@@ -302,10 +302,9 @@ const struct hlo_op_info *hlo_op_of(enum hlo_opcode code);
 enum hlo_opcode hlo_opcode_find(const char *name, size_t n); /* HLO_OP_UNKNOWN: none */
 
 /* Puts the operation into the canonical form told above, by its table of attributes (attrs.def): old spellings made
- * new,
- * defaults left out, what must be there looked for; and holds its numbers of operands, results, regions and arguments
- * against arity.def, so that an importer may index them. Both readers call it once for each operation, when all of it
- * (its regions too) is there. False: an error at the operation's position, or no memory. */
+ * new, defaults left out, what must be there looked for; and holds its numbers of operands, results, regions and
+ * arguments against arity.def, so that an importer may index them. Both readers call it once for each operation, when
+ * all of it (its regions too) is there. False: an error at the operation's position, or no memory. */
 bool hlo_normalise(struct hlo_module *m, struct hlo_op *op);
 
 /* Errors at a position: "file:line:col: message" recorded as TSR_EINVAL in the module's context; gives false. */

@@ -67,15 +67,13 @@ static const struct hlo_attr *if_kind(const struct hlo_attr *a, enum hlo_attr_ki
     return a->kind == kind ? a : NULL;
 }
 
-static const struct hlo_attr *to_constant(const struct hlo_op *op, const struct hlo_attr *a, const char *name) {
+static const struct hlo_attr *to_constant(const struct hlo_attr *a, const char *name) {
     if (a->kind != HLO_A_ELEMENTS) return NULL;
-    (void)op;
     return strcmp(name, "value") == 0 || hlo_elem_integer(a->type->elem) ? a : NULL;
 }
 
 /* NULL: it is something else (or there was no memory). */
-static const struct hlo_attr *convert(struct hlo_module *m, const struct hlo_op *op, const struct line *l,
-    const struct hlo_attr *a) {
+static const struct hlo_attr *convert(struct hlo_module *m, const struct line *l, const struct hlo_attr *a) {
     switch (l->kind) {
     case K_I32: return to_int(m, a, HLO_I32);
     case K_I64: return to_int(m, a, HLO_I64);
@@ -96,8 +94,8 @@ static const struct hlo_attr *convert(struct hlo_module *m, const struct hlo_op 
     case K_INTS: return to_ints(m, a, HLO_I64);
     case K_BOOLS: return to_ints(m, a, HLO_I1);
     case K_I32S: return to_ints(m, a, HLO_I32);
-    case K_ELEMENTS: return to_constant(op, a, l->name);
-    case K_GROUPS: return a->kind == HLO_A_STRUCT ? a : to_constant(op, a, l->name);
+    case K_ELEMENTS: return to_constant(a, l->name);
+    case K_GROUPS: return a->kind == HLO_A_STRUCT ? a : to_constant(a, l->name);
     }
     return NULL;
 }
@@ -182,7 +180,7 @@ static bool normalise_line(struct hlo_module *m, struct hlo_op *op, const struct
         return hlo_fail(m, op->loc, "'%s' needs the attribute '%s', %s", op->name, l->name, kind_text[l->kind]);
     if (!a) return true;
     bool off = l->kind == K_UNIT && a->value->kind == HLO_A_BOOL && !a->value->i;
-    const struct hlo_attr *v = off ? a->value : convert(m, op, l, a->value);
+    const struct hlo_attr *v = off ? a->value : convert(m, l, a->value);
     if (!v && err_any(m->c)) return false;
     if (!v) return hlo_fail(m, op->loc, "'%s': the attribute '%s' is %s", op->name, l->name, kind_text[l->kind]);
     a->value = v;

@@ -190,6 +190,11 @@ bool read_put(struct reader *r, const char *name, const struct hlo_attr *value) 
     return value && vec_push(r->c, &r->named, ((struct hlo_named){name, value}));
 }
 
+bool read_set(struct reader *r, const char *name, const struct hlo_attr *value) {
+    const struct read_name *own = read_name(r, name, strlen(name));
+    return own && read_put(r, own->text, value);
+}
+
 static bool dict_entry(struct reader *r, size_t mark) {
     struct hlo_loc at = lex_here(&r->x);
     const char *name = read_attr_name(r);

@@ -4,16 +4,6 @@
 #include "formats/stablehlo/elements.h"
 #include "formats/stablehlo/reader.h"
 
-static bool put(struct reader *r, const char *name, const struct hlo_attr *value) {
-    const struct read_name *own = read_name(r, name, strlen(name));
-    return own && read_put(r, own->text, value);
-}
-
-/* [attributes {...}] */
-static bool dict_with_word(struct reader *r) {
-    return !lex_accept_word(&r->x, "attributes") || read_attr_dict(r);
-}
-
 bool read_constant(struct reader *r, struct read_op *o) {
     if (lex_peek(&r->x) == '(') return read_generic_tail(r, o);
     if (!read_opt_dict(r)) return false;
@@ -21,7 +11,7 @@ bool read_constant(struct reader *r, struct read_op *o) {
     const struct hlo_attr *a = read_attr(r);
     if (!a) return false;
     if (a->kind != HLO_A_ELEMENTS) return hlo_fail(r->m, at, "expected the constant, dense<...> : tensor<...>");
-    return put(r, "value", a) && vec_push(r->c, &r->type, a->type);
+    return read_set(r, "value", a) && vec_push(r->c, &r->type, a->type);
 }
 
 /* ---- reduce ----------------------------------------------------------------------------------------------------- */
@@ -54,7 +44,7 @@ static bool reduce_operands(struct reader *r, const struct read_op *o) {
 static bool across(struct reader *r) {
     if (!lex_accept_word(&r->x, "across") || !lex_accept_word(&r->x, "dimensions"))
         return lex_expected(&r->x, "'across dimensions = [...]'");
-    return lex_expect(&r->x, '=', "after 'dimensions'") && put(r, "dimensions", read_int_list(r, HLO_I64)) &&
+    return lex_expect(&r->x, '=', "after 'dimensions'") && read_set(r, "dimensions", read_int_list(r, HLO_I64)) &&
         read_opt_dict(r);
 }
 
@@ -163,7 +153,7 @@ bool read_while(struct reader *r, struct read_op *o) {
     if (n && (!lex_expect(&r->x, ':', "before the types") || !read_types(r) ||
                  !read_check_operands(r, o, o->type, r->type.n - o->type)))
         return false;
-    if (!dict_with_word(r)) return false;
+    if (!read_dict_with_word(r)) return false;
     if (!lex_accept_word(&r->x, "cond")) return lex_expected(&r->x, "'cond' and the region of the condition");
     if (!read_region(r, n, r->pending.v + name, r->type.v + o->type, SCOPE_NESTED)) return false;
     if (!lex_accept_word(&r->x, "do")) return lex_expected(&r->x, "'do' and the body of the loop");
@@ -191,11 +181,11 @@ bool read_scan(struct reader *r, struct read_op *o) {
     int64_t inits = (int64_t)(r->operand.n - o->operand) - inputs;
     if (!lex_accept_word(&r->x, "dimension")) return lex_expected(&r->x, "'dimension='");
     if (!lex_expect(&r->x, '=', "after 'dimension'") || !lex_int(&r->x, &dimension, "a dimension")) return false;
-    if (!put(r, "dimension", hlo_attr_int(r->m, HLO_I64, dimension)) || !dict_with_word(r)) return false;
+    if (!read_set(r, "dimension", hlo_attr_int(r->m, HLO_I64, dimension)) || !read_dict_with_word(r)) return false;
     if (!read_region(r, -1, NULL, NULL, SCOPE_NESTED)) return false;
     if (!lex_expect(&r->x, ':', "before the types") || !read_functional(r, o)) return false;
     int64_t outputs = (int64_t)(r->type.n - o->type) - inits;
     if (outputs < 0) return hlo_fail(r->m, o->loc, "a scan has at least as many results as initial values");
-    return put(r, "operandSegmentSizes", segments(r, inputs, inits)) &&
-        put(r, "resultSegmentSizes", segments(r, outputs, inits));
+    return read_set(r, "operandSegmentSizes", segments(r, inputs, inits)) &&
+        read_set(r, "resultSegmentSizes", segments(r, outputs, inits));
 }

@@ -132,19 +132,33 @@ const struct hlo_attr *read_elements(struct reader *r) {
 
 /* ---- dense_resource<name> --------------------------------------------------------------------------------------- */
 
+/* A word or the inside of a string at the cursor, which moves past it (or past one sign: n is 0). */
+static void next_key(struct lex *x, const char **s, size_t *n) {
+    const char *stop;
+    *n = 0;
+    if (lex_peek(x) == '"' && (stop = memchr(x->p + 1, '"', (size_t)(x->end - x->p) - 1))) {
+        *s = x->p + 1, *n = (size_t)(stop - *s);
+        x->p = stop + 1;
+    } else if (lex_word(x, s, n)) {
+        return;
+    } else {
+        x->p++;
+    }
+    lex_skip(x);
+}
+
 /* The string of `name: "0x..."` in the {-# dialect_resources #-} at the end of the section; NULL: none. */
 static const char *find_resource(const struct reader *r, const char *name, size_t n, const char **stop) {
-    const char *p = r->begin, *end = r->x.end;
-    for (; (p = memchr(p, '{', (size_t)(end - p))); p++)
-        if (end - p > 2 && p[1] == '-' && p[2] == '#') break;
-    for (; p && end - p > (ptrdiff_t)n; p++) {
-        if (*p == '"' && !(p = memchr(p + 1, '"', (size_t)(end - p - 1)))) return NULL;
-        if (memcmp(p, name, n) != 0 || lex_is_word((unsigned char)p[-1]) || lex_is_word((unsigned char)p[n])) continue;
-        const char *q = p + n;
-        while (q < end && (*q == ' ' || *q == '\n' || *q == ':')) q++;
-        if (q == end || *q != '"') continue;
-        *stop = memchr(q + 1, '"', (size_t)(end - q - 1));
-        return *stop ? q + 1 : NULL;
+    struct lex x = r->x;
+    size_t k;
+    for (x.p = r->begin; x.p && (size_t)(x.end - x.p) >= 3 && memcmp(x.p, "{-#", 3) != 0;)
+        x.p = memchr(x.p + 1, '{', (size_t)(x.end - x.p) - 1);
+    while (x.p && x.p < x.end) {
+        const char *s;
+        next_key(&x, &s, &k);
+        if (k != n || !n || memcmp(s, name, n) != 0 || !lex_accept(&x, ':') || lex_peek(&x) != '"') continue;
+        *stop = memchr(x.p + 1, '"', (size_t)(x.end - x.p) - 1);
+        return *stop ? x.p + 1 : NULL;
     }
     return NULL;
 }

@@ -7,25 +7,16 @@
 
 #include "formats/stablehlo/reader.h"
 
-static bool put(struct reader *r, const char *name, const struct hlo_attr *value) {
-    const struct read_name *own = read_name(r, name, strlen(name));
-    return own && read_put(r, own->text, value);
-}
-
 static const struct hlo_attr *symbol_string(struct reader *r) {
     const char *s;
     size_t n;
     return read_symbol_text(r, &s, &n) ? hlo_attr_string(r->m, s, n) : NULL;
 }
 
-static bool dict_with_word(struct reader *r) {
-    return !lex_accept_word(&r->x, "attributes") || read_attr_dict(r);
-}
-
 bool read_module(struct reader *r, struct read_op *o) {
-    if (lex_peek(&r->x) == '@' && !put(r, "sym_name", symbol_string(r))) return false;
+    if (lex_peek(&r->x) == '@' && !read_set(r, "sym_name", symbol_string(r))) return false;
     (void)o;
-    return dict_with_word(r) && read_region(r, -1, NULL, NULL, SCOPE_MODULE);
+    return read_dict_with_word(r) && read_region(r, -1, NULL, NULL, SCOPE_MODULE);
 }
 
 /* ---- functions -------------------------------------------------------------------------------------------------- */
@@ -43,7 +34,7 @@ static bool push_dict(struct reader *r) {
 static bool put_dicts(struct reader *r, const char *name, size_t mark) {
     bool any = false;
     for (size_t i = mark; i < r->attr.n; i++) any |= r->attr.v[i]->n > 0;
-    bool ok = !any || put(r, name, hlo_attr_list(r->m, (int)(r->attr.n - mark), r->attr.v + mark));
+    bool ok = !any || read_set(r, name, hlo_attr_list(r->m, (int)(r->attr.n - mark), r->attr.v + mark));
     r->attr.n = mark;
     return ok;
 }
@@ -95,7 +86,7 @@ static bool visibility(struct reader *r) {
     static const char *const word[] = {"private", "public", "nested"};
     for (size_t i = 0; i < sizeof word / sizeof *word; i++)
         if (lex_accept_word(&r->x, word[i]))
-            return put(r, "sym_visibility", hlo_attr_string(r->m, word[i], strlen(word[i])));
+            return read_set(r, "sym_visibility", hlo_attr_string(r->m, word[i], strlen(word[i])));
     return true;
 }
 
@@ -109,12 +100,12 @@ static bool func_body(struct reader *r, size_t name, size_t type, int narg) {
 
 bool read_func(struct reader *r, struct read_op *o) {
     size_t name = r->pending.n, type = r->type.n;
-    if (!visibility(r) || !put(r, "sym_name", symbol_string(r)) || !func_args(r)) return false;
+    if (!visibility(r) || !read_set(r, "sym_name", symbol_string(r)) || !func_args(r)) return false;
     int narg = (int)(r->type.n - type);
     if (!func_results(r)) return false;
     int nresult = (int)(r->type.n - type) - narg;
     const struct hlo_type *t = hlo_type_function(r->m, narg, r->type.v + type, nresult, r->type.v + type + narg);
-    if (!t || !put(r, "function_type", hlo_attr_type(r->m, t)) || !dict_with_word(r)) return false;
+    if (!t || !read_set(r, "function_type", hlo_attr_type(r->m, t)) || !read_dict_with_word(r)) return false;
     bool ok = func_body(r, name, type, narg);
     (void)o;
     r->pending.n = name, r->type.n = type;

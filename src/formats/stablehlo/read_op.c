@@ -91,6 +91,8 @@ bool read_functional(struct reader *r, struct read_op *o) {
 
 bool read_opt_dict(struct reader *r) { return lex_peek(&r->x) != '{' || read_attr_dict(r); }
 
+bool read_dict_with_word(struct reader *r) { return !lex_accept_word(&r->x, "attributes") || read_attr_dict(r); }
+
 /* ---- made of it ------------------------------------------------------------------------------------------------- */
 
 static bool attrs_unique(struct reader *r, const struct hlo_op *op) {

@@ -124,11 +124,6 @@ static bool named_attr(struct reader *r, struct hlo_item it) {
     return name && read_put(r, name->text, format_attr(r, it.kind, name->text));
 }
 
-static bool put(struct reader *r, const char *name, const struct hlo_attr *value) {
-    const struct read_name *own = read_name(r, name, strlen(name));
-    return own && read_put(r, own->text, value);
-}
-
 /* ---- types ------------------------------------------------------------------------------------------------------ */
 
 static size_t operand_count(const struct reader *r, const struct read_op *o) { return r->operand.n - o->operand; }
@@ -238,8 +233,8 @@ static bool slice(struct reader *r) {
                 (lex_accept(&r->x, ':') && !lex_int(&r->x, &stride, "a stride")) || !push3(r, start, limit, stride))
                 return false;
         } while (lex_accept(&r->x, ','));
-    bool ok = put(r, "start_indices", every_third(r, mark, 0)) && put(r, "limit_indices", every_third(r, mark, 1)) &&
-        put(r, "strides", every_third(r, mark, 2));
+    bool ok = read_set(r, "start_indices", every_third(r, mark, 0)) &&
+        read_set(r, "limit_indices", every_third(r, mark, 1)) && read_set(r, "strides", every_third(r, mark, 2));
     r->integer.n = mark;
     return ok && lex_expect(&r->x, ']', "after the ranges of a slice");
 }
@@ -257,7 +252,7 @@ static bool dot(struct reader *r) {
         return false;
     if (!lex_accept_word(&r->x, "contracting_dims")) return lex_expected(&r->x, "'contracting_dims ='");
     return dims_pair(r, value + 2) &&
-        put(r, "dot_dimension_numbers", hlo_struct_make(r->m, hlo_struct_find("stablehlo.dot", 13), value));
+        read_set(r, "dot_dimension_numbers", hlo_struct_make(r->m, hlo_struct_find("stablehlo.dot", 13), value));
 }
 
 static const struct hlo_attr *precisions(struct reader *r) {
@@ -277,10 +272,10 @@ static const struct hlo_attr *precisions(struct reader *r) {
 static bool precision(struct reader *r) {
     while (lex_accept(&r->x, ',')) {
         if (lex_accept_word(&r->x, "precision")) {
-            if (!put(r, "precision_config", precisions(r))) return false;
+            if (!read_set(r, "precision_config", precisions(r))) return false;
         } else if (lex_accept_word(&r->x, "algorithm")) {
             if (!lex_expect(&r->x, '=', "after 'algorithm'") ||
-                !put(r, "algorithm", read_struct_body(r, "stablehlo.dot_algorithm")))
+                !read_set(r, "algorithm", read_struct_body(r, "stablehlo.dot_algorithm")))
                 return false;
         } else {
             return lex_expected(&r->x, "'precision =' or 'algorithm ='");
@@ -319,7 +314,7 @@ static bool window(struct reader *r) {
         while (i < 5 && !lex_accept_word(&r->x, word[i][0])) i++;
         if (i == 5) return lex_expected(&r->x, "stride, pad, lhs_dilate, rhs_dilate or reverse");
         if (!lex_expect(&r->x, '=', "after the name")) return false;
-        if (!put(r, word[i][1], i == 4 ? padding(r) : read_int_list(r, i == 3 ? HLO_I1 : HLO_I64))) return false;
+        if (!read_set(r, word[i][1], i == 4 ? padding(r) : read_int_list(r, i == 3 ? HLO_I1 : HLO_I64))) return false;
     } while (lex_accept(&r->x, ','));
     return true;
 }
@@ -337,8 +332,8 @@ static bool exponent_mantissa(struct reader *r) {
         ok = i > from && (k ? i == n : i < n && s[i++] == 'm');
     }
     if (!ok) return hlo_fail(r->m, at, "expected a format such as e5m2: bits of exponent and mantissa");
-    return put(r, "exponent_bits", hlo_attr_int(r->m, HLO_I32, v[0])) &&
-        put(r, "mantissa_bits", hlo_attr_int(r->m, HLO_I32, v[1]));
+    return read_set(r, "exponent_bits", hlo_attr_int(r->m, HLO_I32, v[0])) &&
+        read_set(r, "mantissa_bits", hlo_attr_int(r->m, HLO_I32, v[1]));
 }
 
 /* ---- the formats ------------------------------------------------------------------------------------------------ */
@@ -373,7 +368,7 @@ static bool follow(struct reader *r, struct hlo_item it, struct read_op *o) {
     case HLO_F_SLICE: return slice(r);
     case HLO_F_DOT: return dot(r);
     case HLO_F_PRECISION: return precision(r);
-    case HLO_F_CONV: return put(r, "dimension_numbers", read_conv_dims(r));
+    case HLO_F_CONV: return read_set(r, "dimension_numbers", read_conv_dims(r));
     case HLO_F_WINDOW: return window(r);
     case HLO_F_FORMAT: return exponent_mantissa(r);
     default: return named_attr(r, it);

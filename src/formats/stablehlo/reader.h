@@ -117,11 +117,13 @@ bool read_reduce(struct reader *r, struct read_op *o);
 bool read_while(struct reader *r, struct read_op *o);
 bool read_scan(struct reader *r, struct read_op *o);
 bool read_constant(struct reader *r, struct read_op *o);
-/* Pushes attribute `name` for the operation. */
+/* Pushes attribute `name` for the operation; value NULL: false. read_put: the name is read_name's, read_set: any. */
 bool read_put(struct reader *r, const char *name, const struct hlo_attr *value);
+bool read_set(struct reader *r, const char *name, const struct hlo_attr *value);
 /* The types on r->type above `mark` (n of them) are said to be those of the operands above the operation's mark. */
 bool read_check_operands(struct reader *r, const struct read_op *o, size_t mark, size_t n);
-bool read_opt_dict(struct reader *r); /* the dictionary, if one begins here */
+bool read_opt_dict(struct reader *r);       /* the dictionary, if one begins here */
+bool read_dict_with_word(struct reader *r); /* "attributes {...}", if it begins here */
 bool read_functional(struct reader *r, struct read_op *o); /* (T, U) -> V: operands checked, results pushed */
 
 #endif
