@@ -39,15 +39,15 @@
     X(SIN,      "sin",      1, SAME, "fc",    "sin x")                                       \
     X(COS,      "cos",      1, SAME, "fc",    "cos x")                                       \
     X(TAN,      "tan",      1, SAME, "fc",    "tan x")                                       \
-    X(ASIN,     "asin",     1, SAME, "f",     "arcsin x")                                    \
-    X(ACOS,     "acos",     1, SAME, "f",     "arccos x")                                    \
-    X(ATAN,     "atan",     1, SAME, "f",     "arctan x")                                    \
-    X(SINH,     "sinh",     1, SAME, "f",     "sinh x")                                      \
-    X(COSH,     "cosh",     1, SAME, "f",     "cosh x")                                      \
+    X(ASIN,     "asin",     1, SAME, "fc",    "arcsin x")                                    \
+    X(ACOS,     "acos",     1, SAME, "fc",    "arccos x")                                    \
+    X(ATAN,     "atan",     1, SAME, "fc",    "arctan x")                                    \
+    X(SINH,     "sinh",     1, SAME, "fc",    "sinh x")                                      \
+    X(COSH,     "cosh",     1, SAME, "fc",    "cosh x")                                      \
     X(TANH,     "tanh",     1, SAME, "fc",    "tanh x")                                      \
-    X(ASINH,    "asinh",    1, SAME, "f",     "arsinh x")                                    \
-    X(ACOSH,    "acosh",    1, SAME, "f",     "arcosh x")                                    \
-    X(ATANH,    "atanh",    1, SAME, "f",     "artanh x")                                    \
+    X(ASINH,    "asinh",    1, SAME, "fc",    "arsinh x")                                    \
+    X(ACOSH,    "acosh",    1, SAME, "fc",    "arcosh x")                                    \
+    X(ATANH,    "atanh",    1, SAME, "fc",    "artanh x")                                    \
     X(LOGISTIC, "logistic", 1, SAME, "fc",    "1 / (1 + e^-x)")                              \
     X(ERF,      "erf",      1, SAME, "f",     "2/sqrt(pi) integral_0^x e^(-t^2) dt")         \
     X(ERFC,     "erfc",     1, SAME, "f",     "1 - erf x")                                   \

@@ -44,12 +44,14 @@ static const struct domain float_domain[TSR_SCALAR_COUNT] = {
     [TSR_S_CLAMP] = {{{-2, 1}, {-2, 2}, {-1, 2}}, DISTINCT},
 };
 
-/* Complex parts: off the negative real axis (a cut of log, sqrt, pow) and off 0. */
+/* Complex parts: off the axes (cuts of log, sqrt, pow, the inverse functions) and off 0. */
 static const struct domain complex_domain[TSR_SCALAR_COUNT] = {
     [TSR_S_ABS] = SAME(0.2, 2),   [TSR_S_SIGN] = SAME(0.2, 2),  [TSR_S_LOG] = SAME(0.2, 2),
     [TSR_S_LOG1P] = SAME(-0.4, 2),
     [TSR_S_SQRT] = SAME(0.2, 2),  [TSR_S_RSQRT] = SAME(0.2, 2), [TSR_S_POW] = {{{0.3, 2}, {-1, 1}}, 0},
     [TSR_S_DIV] = {{{-2, 2}, {0.5, 2}}, 0}, [TSR_S_TAN] = SAME(-1, 1), [TSR_S_TANH] = SAME(-1, 1),
+    [TSR_S_ASIN] = SAME(0.2, 2),  [TSR_S_ACOS] = SAME(0.2, 2),  [TSR_S_ATAN] = SAME(0.2, 2),
+    [TSR_S_ASINH] = SAME(0.2, 2), [TSR_S_ACOSH] = SAME(0.2, 2), [TSR_S_ATANH] = SAME(0.2, 2),
     [TSR_S_LOGISTIC] = SAME(-1, 1),
     [TSR_S_MAX] = {{{-2, 2}, {-2, 2}}, DISTINCT}, [TSR_S_MIN] = {{{-2, 2}, {-2, 2}}, DISTINCT},
 };

@@ -1,8 +1,12 @@
 /* ref_scalar.c: the elementwise functions of scalar.h on one element: the definition that every faster tier is held to.
  *
- * One list for each kind of operand: floats in f64, complex numbers by textbook formulas in f64, signed and
- * unsigned integers in 64 bits wrapped to their width, truth values. Comparisons give .u = 0 or 1. A function that
- * the dtype does not admit is a broken invariant, not an input error: type rules refused it before.
+ * One list for each kind of operand: floats, complex numbers by textbook formulas, signed and unsigned
+ * integers in 64 bits wrapped to their width, truth values. Comparisons give .u = 0 or 1. A function that the dtype
+ * does not admit is a broken invariant, not an input error: type rules refused it before.
+ *
+ * Arithmetic is f64's. Transcendental functions are computed in long double and rounded once: right to half a unit in
+ * nearly every case where long double has 64 bits of significand or more, also for complex numbers whose parts cancel;
+ * as good as the C library where it has not.
  *
  * Where f64 alone would be wrong the dtype is asked for: nextafter steps in the format itself, and fma of f32
  * rounds once. Complex multiplication is the textbook formula: it does not recover infinities from NaN parts as
@@ -20,47 +24,47 @@
 
 /* ---- special functions ------------------------------------------------------------------------------------------ */
 
-static const double PI = 3.14159265358979323846;
+static const long double PI = 3.141592653589793238462643383279502884L;
 
-static double log_gamma(double x) {
+static long double log_gamma(long double x) {
     int sign;
-    return lgamma_r(x, &sign);
+    return lgammal_r(x, &sign);
 }
 
-static double digamma_positive(double x) {
-    double below = 0;
-    for (; x < 12; x++) below += 1 / x;
-    double z = 1 / (x * x); /* Bernoulli numbers B_2k / 2k */
-    double tail = 1. / 240 - z * (1. / 132 - z * (691. / 32760 - z / 12));
-    tail = z * (1. / 12 - z * (1. / 120 - z * (1. / 252 - z * tail)));
-    return log(x) - 0.5 / x - tail - below;
+static long double digamma_positive(long double x) {
+    long double below = 0;
+    for (; x < 24; x++) below += 1 / x;
+    long double z = 1 / (x * x); /* Bernoulli numbers B_2k / 2k */
+    long double tail = 1.L / 240 - z * (1.L / 132 - z * (691.L / 32760 - z / 12));
+    tail = z * (1.L / 12 - z * (1.L / 120 - z * (1.L / 252 - z * tail)));
+    return logl(x) - 0.5L / x - tail - below;
 }
 
 /* Poles at 0, -1, -2, ... give NaN: the two sides disagree in sign. */
-static double digamma(double x) {
-    if (isnan(x) || x == -INFINITY || (x <= 0 && x == floor(x))) return NAN;
+static long double digamma(long double x) {
+    if (isnan(x) || x == -INFINITY || (x <= 0 && x == floorl(x))) return NAN;
     if (x == INFINITY) return x;
     if (x > 0) return digamma_positive(x);
-    return digamma_positive(1 - x) - PI / tan(PI * (x - rint(x)));
+    return digamma_positive(1 - x) - PI / tanl(PI * (x - rintl(x)));
 }
 
-static double erf_inv_start(double x) {
-    const double a = 0.147;
-    double l = log1p(-x * x), b = 2 / (PI * a) + l / 2;
-    return sqrt(sqrt(b * b - l / a) - b);
+static long double erf_inv_start(long double x) {
+    const long double a = 0.147L;
+    long double l = log1pl(-x * x), b = 2 / (PI * a) + l / 2;
+    return sqrtl(sqrtl(b * b - l / a) - b);
 }
 
-static double erf_inv(double x) {
-    double ax = fabs(x);
-    if (!(ax < 1)) return ax == 1 ? copysign(INFINITY, x) : NAN;
-    if (ax < 1e-9) return x * (sqrt(PI) / 2);
-    double y = erf_inv_start(ax);
-    for (int turn = 0; turn < 4; turn++) {
-        double slope = 2 / sqrt(PI) * exp(-y * y);
-        if (ax < 0.5) y -= (erf(y) - ax) / slope;
-        else y += erfc(y) / slope * log(erfc(y) / (1 - ax));
+static long double erf_inv(long double x) {
+    long double ax = fabsl(x);
+    if (!(ax < 1)) return ax == 1 ? copysignl(INFINITY, x) : NAN;
+    if (ax < 1e-10L) return x * (sqrtl(PI) / 2);
+    long double y = erf_inv_start(ax);
+    for (int turn = 0; turn < 5; turn++) {
+        long double slope = 2 / sqrtl(PI) * expl(-y * y);
+        if (ax < 0.5L) y -= (erfl(y) - ax) / slope;
+        else y += erfcl(y) / slope * logl(erfcl(y) / (1 - ax));
     }
-    return copysign(y, x);
+    return copysignl(y, x);
 }
 
 static double sign_of(double x) { return isnan(x) || x == 0 ? x : copysign(1, x); }
@@ -98,33 +102,33 @@ static double next_after(tsr_dtype t, double x, double y) {
     X(FLOOR, floor(x))                                      \
     X(ROUND, round(x))                                      \
     X(ROUND_EVEN, rint(x))                                  \
-    X(EXP, exp(x))                                          \
-    X(EXP2, exp2(x))                                        \
-    X(EXPM1, expm1(x))                                      \
-    X(LOG, log(x))                                          \
-    X(LOG2, log2(x))                                        \
-    X(LOG1P, log1p(x))                                      \
+    X(EXP, (double)expl(x))                                 \
+    X(EXP2, (double)exp2l(x))                               \
+    X(EXPM1, (double)expm1l(x))                             \
+    X(LOG, (double)logl(x))                                 \
+    X(LOG2, (double)log2l(x))                               \
+    X(LOG1P, (double)log1pl(x))                             \
     X(SQRT, sqrt(x))                                        \
-    X(RSQRT, 1 / sqrt(x))                                   \
-    X(CBRT, cbrt(x))                                        \
-    X(SIN, sin(x))                                          \
-    X(COS, cos(x))                                          \
-    X(TAN, tan(x))                                          \
-    X(ASIN, asin(x))                                        \
-    X(ACOS, acos(x))                                        \
-    X(ATAN, atan(x))                                        \
-    X(SINH, sinh(x))                                        \
-    X(COSH, cosh(x))                                        \
-    X(TANH, tanh(x))                                        \
-    X(ASINH, asinh(x))                                      \
-    X(ACOSH, acosh(x))                                      \
-    X(ATANH, atanh(x))                                      \
-    X(LOGISTIC, 1 / (1 + exp(-x)))                          \
-    X(ERF, erf(x))                                          \
-    X(ERFC, erfc(x))                                        \
-    X(ERF_INV, erf_inv(x))                                  \
-    X(LGAMMA, log_gamma(x))                                 \
-    X(DIGAMMA, digamma(x))                                  \
+    X(RSQRT, (double)(1 / sqrtl(x)))                        \
+    X(CBRT, (double)cbrtl(x))                               \
+    X(SIN, (double)sinl(x))                                 \
+    X(COS, (double)cosl(x))                                 \
+    X(TAN, (double)tanl(x))                                 \
+    X(ASIN, (double)asinl(x))                               \
+    X(ACOS, (double)acosl(x))                               \
+    X(ATAN, (double)atanl(x))                               \
+    X(SINH, (double)sinhl(x))                               \
+    X(COSH, (double)coshl(x))                               \
+    X(TANH, (double)tanhl(x))                               \
+    X(ASINH, (double)asinhl(x))                             \
+    X(ACOSH, (double)acoshl(x))                             \
+    X(ATANH, (double)atanhl(x))                             \
+    X(LOGISTIC, (double)(1 / (1 + expl(-(long double)x))))  \
+    X(ERF, (double)erfl(x))                                 \
+    X(ERFC, (double)erfcl(x))                               \
+    X(ERF_INV, (double)erf_inv(x))                          \
+    X(LGAMMA, (double)log_gamma(x))                         \
+    X(DIGAMMA, (double)digamma(x))                          \
     X(REAL, x)                                              \
     X(IMAG, 0 * t)                                          \
     X(ADD, x + y)                                           \
@@ -132,8 +136,8 @@ static double next_after(tsr_dtype t, double x, double y) {
     X(MUL, x *y)                                            \
     X(DIV, x / y)                                           \
     X(REM, fmod(x, y))                                      \
-    X(POW, pow(x, y))                                       \
-    X(ATAN2, atan2(x, y))                                   \
+    X(POW, (double)powl(x, y))                              \
+    X(ATAN2, (double)atan2l(x, y))                          \
     X(NEXTAFTER, next_after(t, x, y))                       \
     X(MAX, greater(x, y))                                   \
     X(MIN, lesser(x, y))                                    \
@@ -169,23 +173,65 @@ static cx cx_mul(cx x, cx y) {
     return cx_make(a * c - b * d, a * d + b * c);
 }
 
+typedef long double complex wide;
+static wide wide_make(long double re, long double im) {
+    long double part[2] = {re, im};
+    wide z;
+    memcpy(&z, part, sizeof z);
+    return z;
+}
+static cx narrow(wide z) { return cx_make((double)creall(z), (double)cimagl(z)); }
+
+static bool wide_finite(wide z) { return isfinite(creall(z)) && isfinite(cimagl(z)); }
+
+/* a b + c d with the errors of the products and of the sum: no digits are lost where the products cancel. */
+static long double sum_of_products(double a, double b, double c, double d) {
+    long double p = (long double)a * b, q = (long double)c * d, s = p + q, t = s - p;
+    long double lost = (p - (s - t)) + (q - t);
+    return s + (fmal(a, b, -p) + fmal(c, d, -q) + lost);
+}
+
 /* C11 Annex G: x/0 and the quotients of infinite numbers have infinite or zero parts, as in StableHLO's compilers. */
-static cx cx_div(cx x, cx y) { return x / y; }
+static cx cx_div(cx x, cx y) {
+    double a = creal(x), b = cimag(x), c = creal(y), d = cimag(y);
+    long double m = sum_of_products(c, c, d, d);
+    wide q = wide_make(sum_of_products(a, c, b, d) / m, sum_of_products(b, c, -a, d) / m);
+    return wide_finite(q) ? narrow(q) : x / y;
+}
+static cx cx_rsqrt(cx x) {
+    wide q = 1 / csqrtl(x);
+    return wide_finite(q) ? narrow(q) : 1 / csqrt(x);
+}
 
 static cx cx_sign(cx x) {
     if (isnan(creal(x)) || isnan(cimag(x))) return cx_make(NAN, NAN);
-    double r = cabs(x);
-    return r == 0 ? x : cx_make(creal(x) / r, cimag(x) / r);
+    long double r = cabsl(x);
+    return r == 0 ? x : cx_make((double)(creal(x) / r), (double)(cimag(x) / r));
 }
 
 static cx cx_expm1(cx x) {
-    double a = creal(x), b = cimag(x), h = sin(b / 2);
-    return cx_make(expm1(a) * cos(b) - 2 * h * h, b == 0 ? b : exp(a) * sin(b));
+    long double a = creal(x), b = cimag(x), h = sinl(b / 2);
+    if (b == 0) return cx_make(expm1(creal(x)), cimag(x));
+    if (!isfinite(cimag(x)) || !(a < 700)) return narrow(cexpl(x));
+    return cx_make((double)(expm1l(a) * cosl(b) - 2 * h * h), (double)(expl(a) * sinl(b)));
 }
 
+/* ln |1 + z| = ln(1 + 2x + x^2 + y^2) / 2 for small x. */
 static cx cx_log1p(cx x) {
-    double a = creal(x), b = cimag(x), im = atan2(b, 1 + a);
-    return cx_make(fabs(a) < 0.5 && fabs(b) < 0.5 ? 0.5 * log1p(a * (2 + a) + b * b) : log(hypot(1 + a, b)), im);
+    long double a = creal(x), b = cimag(x);
+    bool near = fabsl(a) < 0x1p-10L && fabsl(b) < 4; /* 1 + a may not be exact */
+    wide l = clogl(wide_make(1 + a, b));
+    return cx_make((double)(near ? log1pl(a * (2 + a) + b * b) / 2 : creall(l)), (double)cimagl(l));
+}
+
+/* 1 / (1 + e^-z) with the denominator's modulus as a sum of squares: near its poles 1 + e^-z cancels. */
+static cx cx_logistic(cx x) {
+    bool left = creal(x) < 0;
+    long double t = expl(-fabsl((long double)creal(x))), u = expm1l(-fabsl((long double)creal(x))), b = cimag(x),
+        h = cosl(b / 2), d = u * u + 4 * t * h * h;
+    if (isinf(creal(x))) return cx_make(left ? 0 : 1, 0);
+    long double top = left ? t * (2 * h * h + u) : 2 * t * h * h - u; /* t (t + cos b), 1 + t cos b */
+    return cx_make((double)(top / d), b == 0 ? cimag(x) : (double)(t * sinl(b) / d));
 }
 
 /* Real operands with a real result take the real function. */
@@ -193,7 +239,9 @@ static cx cx_pow(cx x, cx y) {
     if (creal(y) == 0 && cimag(y) == 0) return 1;
     if (creal(x) == 0 && cimag(x) == 0 && creal(y) > 0) return 0;
     if (cimag(x) == 0 && cimag(y) == 0 && creal(x) >= 0) return pow(creal(x), creal(y));
-    return cexp(cx_mul(y, clog(x)));
+    wide l = clogl(x);
+    long double a = creal(y), b = cimag(y);
+    return narrow(cexpl(wide_make(a * creall(l) - b * cimagl(l), a * cimagl(l) + b * creall(l))));
 }
 
 static bool cx_less(cx x, cx y) { return creal(x) < creal(y) || (creal(x) == creal(y) && cimag(x) < cimag(y)); }
@@ -201,29 +249,37 @@ static bool cx_nan(cx x) { return isnan(creal(x)) || isnan(cimag(x)); }
 static cx cx_max(cx x, cx y) { return cx_nan(x) ? x : cx_nan(y) ? y : cx_less(x, y) ? y : x; }
 static cx cx_min(cx x, cx y) { return cx_nan(x) ? x : cx_nan(y) ? y : cx_less(y, x) ? y : x; }
 
-#define COMPLEX_LIST(X)                           \
-    X(NEG, cx_make(-creal(x), -cimag(x)))         \
-    X(ABS, cabs(x))                               \
-    X(SIGN, cx_sign(x))                           \
-    X(EXP, cexp(x))                               \
-    X(EXPM1, cx_expm1(x))                         \
-    X(LOG, clog(x))                               \
-    X(LOG1P, cx_log1p(x))                         \
-    X(SQRT, csqrt(x))                             \
-    X(RSQRT, cx_div(1, csqrt(x)))                 \
-    X(SIN, csin(x))                               \
-    X(COS, ccos(x))                               \
-    X(TAN, ctan(x))                               \
-    X(TANH, ctanh(x))                             \
-    X(LOGISTIC, cx_div(1, 1 + cexp(-x)))          \
-    X(REAL, creal(x))                             \
-    X(IMAG, cimag(x))                             \
-    X(ADD, cx_make(creal(x) + creal(y), cimag(x) + cimag(y))) \
-    X(SUB, cx_make(creal(x) - creal(y), cimag(x) - cimag(y))) \
-    X(MUL, cx_mul(x, y))                          \
-    X(DIV, cx_div(x, y))                          \
-    X(POW, cx_pow(x, y))                          \
-    X(MAX, cx_max(x, y))                          \
+#define COMPLEX_LIST(X)                                        \
+    X(NEG, cx_make(-creal(x), -cimag(x)))                      \
+    X(ABS, (double)cabsl(x))                                   \
+    X(SIGN, cx_sign(x))                                        \
+    X(EXP, narrow(cexpl(x)))                                   \
+    X(EXPM1, cx_expm1(x))                                      \
+    X(LOG, narrow(clogl(x)))                                   \
+    X(LOG1P, cx_log1p(x))                                      \
+    X(SQRT, narrow(csqrtl(x)))                                 \
+    X(RSQRT, cx_rsqrt(x))                                      \
+    X(SIN, narrow(csinl(x)))                                   \
+    X(COS, narrow(ccosl(x)))                                   \
+    X(TAN, narrow(ctanl(x)))                                   \
+    X(ASIN, narrow(casinl(x)))                                 \
+    X(ACOS, narrow(cacosl(x)))                                 \
+    X(ATAN, narrow(catanl(x)))                                 \
+    X(SINH, narrow(csinhl(x)))                                 \
+    X(COSH, narrow(ccoshl(x)))                                 \
+    X(TANH, narrow(ctanhl(x)))                                 \
+    X(ASINH, narrow(casinhl(x)))                               \
+    X(ACOSH, narrow(cacoshl(x)))                               \
+    X(ATANH, narrow(catanhl(x)))                               \
+    X(LOGISTIC, cx_logistic(x))                                \
+    X(REAL, creal(x))                                          \
+    X(IMAG, cimag(x))                                          \
+    X(ADD, cx_make(creal(x) + creal(y), cimag(x) + cimag(y)))  \
+    X(SUB, cx_make(creal(x) - creal(y), cimag(x) - cimag(y)))  \
+    X(MUL, cx_mul(x, y))                                       \
+    X(DIV, cx_div(x, y))                                       \
+    X(POW, cx_pow(x, y))                                       \
+    X(MAX, cx_max(x, y))                                       \
     X(MIN, cx_min(x, y))
 
 typedef cx complex_fn(cx x, cx y);

@@ -126,8 +126,10 @@
 #define COMPLEX_UNARY(X, ...)                                                                                         \
     X(NEG, neg, __VA_ARGS__) X(SIGN, sign, __VA_ARGS__) X(EXP, exp, __VA_ARGS__) X(EXPM1, expm1, __VA_ARGS__)         \
     X(LOG, log, __VA_ARGS__) X(LOG1P, log1p, __VA_ARGS__) X(SQRT, sqrt, __VA_ARGS__) X(RSQRT, rsqrt, __VA_ARGS__)     \
-    X(SIN, sin, __VA_ARGS__) X(COS, cos, __VA_ARGS__) X(TAN, tan, __VA_ARGS__) X(TANH, tanh, __VA_ARGS__)             \
-    X(LOGISTIC, logistic, __VA_ARGS__)
+    X(SIN, sin, __VA_ARGS__) X(COS, cos, __VA_ARGS__) X(TAN, tan, __VA_ARGS__) X(ASIN, asin, __VA_ARGS__)             \
+    X(ACOS, acos, __VA_ARGS__) X(ATAN, atan, __VA_ARGS__) X(SINH, sinh, __VA_ARGS__) X(COSH, cosh, __VA_ARGS__)       \
+    X(TANH, tanh, __VA_ARGS__) X(ASINH, asinh, __VA_ARGS__) X(ACOSH, acosh, __VA_ARGS__)                              \
+    X(ATANH, atanh, __VA_ARGS__) X(LOGISTIC, logistic, __VA_ARGS__)
 #define COMPLEX_TO_REAL(X, ...) X(ABS, abs, __VA_ARGS__) X(REAL, real, __VA_ARGS__) X(IMAG, imag, __VA_ARGS__)
 #define COMPLEX_BINARY(X, ...)                                                                                        \
     X(ADD, add, __VA_ARGS__) X(SUB, sub, __VA_ARGS__) X(MUL, mul, __VA_ARGS__) X(DIV, div, __VA_ARGS__)               \

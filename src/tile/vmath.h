@@ -6,7 +6,8 @@
  * text in front of the kernels they write, so both compute the same bits. The text is
  *   vmath_int.inc      integers and bool          vmath_f32.inc    f32 that needs no f64; conversions of small floats
  *   vmath_f64.inc      f64                        vmath_mixed.inc  f32 computed through f64 and rounded once
- *   vmath_complex.inc  c64 and c128                  vmath_cast.inc   vm_cast_FROM_TO for every pair of dtypes
+ *   vmath_wide.inc     f64 results in two parts      vmath_complex.inc  c64 and c128
+ *   vmath_arc.inc      their asin, acosh and kin     vmath_cast.inc   vm_cast_FROM_TO for every pair of dtypes
  * in this order, and it is written in what C11, OpenCL C, CUDA C and HIP have in common: static functions, selects,
  * integer operations, no libm, no recursion, and no loop whose turns depend on data except in rem. Right shifts of
  * negative numbers are arithmetic and integers are two's complement. It is shaped so that a compiler vectorises a loop
@@ -101,7 +102,9 @@ TSR_FN vm_f64 TSR_U2D(vm_u64 u) {
 #include "tile/vmath_f32.inc"
 #include "tile/vmath_f64.inc"
 #include "tile/vmath_mixed.inc"
+#include "tile/vmath_wide.inc"
 #include "tile/vmath_complex.inc"
+#include "tile/vmath_arc.inc"
 #include "tile/vmath_cast.inc"
 
 #endif

@@ -289,7 +289,15 @@ static struct value complex_oracle(tsr_scalar fn, struct value a, struct value b
         case TSR_S_SIN: r = csinl(x); break;
         case TSR_S_COS: r = ccosl(x); break;
         case TSR_S_TAN: r = ctanl(x); break;
+        case TSR_S_ASIN: r = casinl(x); break;
+        case TSR_S_ACOS: r = cacosl(x); break;
+        case TSR_S_ATAN: r = catanl(x); break;
+        case TSR_S_SINH: r = csinhl(x); break;
+        case TSR_S_COSH: r = ccoshl(x); break;
         case TSR_S_TANH: r = ctanhl(x); break;
+        case TSR_S_ASINH: r = casinhl(x); break;
+        case TSR_S_ACOSH: r = cacoshl(x); break;
+        case TSR_S_ATANH: r = catanhl(x); break;
         case TSR_S_LOGISTIC: r = 1 / (1 + cexpl(-x)); break;
         case TSR_S_ABS: r = cabsl(x); break;
         case TSR_S_REAL: r = creall(x); break;
