@@ -9,15 +9,7 @@
 typedef tsr_node *imp_chlo_fn(tsr_ctx *c, tsr_node *const *x);
 imp_chlo_fn *imp_chlo_find(const char *name, int n);
 
-/* Complex functions (import_chlo_complex.c) of c64 and c128, computed on real parts in f64. */
-tsr_node *imp_complex_asin(tsr_ctx *c, tsr_node *z);
-tsr_node *imp_complex_acos(tsr_ctx *c, tsr_node *z);
-tsr_node *imp_complex_asinh(tsr_ctx *c, tsr_node *z);
-tsr_node *imp_complex_acosh(tsr_ctx *c, tsr_node *z);
-tsr_node *imp_complex_atan(tsr_ctx *c, tsr_node *z);
-tsr_node *imp_complex_atanh(tsr_ctx *c, tsr_node *z);
-tsr_node *imp_complex_sinh(tsr_ctx *c, tsr_node *z);
-tsr_node *imp_complex_cosh(tsr_ctx *c, tsr_node *z);
+/* What asin and acos of c64 and c128 have in common (import_chlo_complex.c). */
 tsr_node *imp_complex_asin_acos_kernel(tsr_ctx *c, tsr_node *z);
 
 #endif

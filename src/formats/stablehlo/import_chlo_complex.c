@@ -1,15 +1,10 @@
-/* import_chlo_complex.c: inverse trigonometric and hyperbolic functions of complex numbers.
+/* import_chlo_complex.c: chlo._asin_acos_kernel, what asin, acos, asinh and acosh of complex numbers have in common.
  *
- * asin, acos, asinh and acosh share one kernel w(z) (Hull, Fairgrieve, Tang, "Implementing the complex arcsine and
- * arccosine functions using exception handling", 1997). With a = |Re z|, b = |Im z|, r = |a + 1 + i b|,
- * s = |a - 1 + i b|, A = (r + s) / 2:
+ * w(z) of Hull, Fairgrieve, Tang, "Implementing the complex arcsine and arccosine functions using exception handling",
+ * 1997. With a = |Re z|, b = |Im z|, r = |a + 1 + i b|, s = |a - 1 + i b|, A = (r + s) / 2:
  *     w = sqrt(A^2 - a^2) + i log(A + sqrt(A^2 - 1))
- *     asin z  = atan2(x, w.re)        + i sign(y) w.im          acos z  = atan2(w.re, x) - i sign(y) w.im
- *     acosh z = w.im                  + i sign(y) atan2(w.re, x)        asinh z = -i asin(i z)
- * A - a and A - 1 are formed without cancellation. atanh: Re = sign(x) log1p(4 a / ((1 - a)^2 + y^2)) / 4,
- * Im = atan2(2 y, (1 - x)(1 + x) - y^2) / 2; atan z = -i atanh(i z).
- * All in f64 on real and imaginary parts; c64 results are rounded once, c128 ones are good to some units in the last
- * place except where squares over- or underflow. */
+ * A - a and A - 1 are formed without cancellation. All in f64 on real and imaginary parts; c64 results are rounded
+ * once, c128 ones are good to some units in the last place except where squares over- or underflow. */
 #include <math.h>
 
 #include "formats/stablehlo/import_body.h"
@@ -39,19 +34,12 @@ static tsr_node *add(tsr_ctx *c, tsr_node *x, tsr_node *y) { return tsr_prim2(c,
 static tsr_node *sub(tsr_ctx *c, tsr_node *x, tsr_node *y) { return tsr_prim2(c, TSR_S_SUB, x, y); }
 static tsr_node *mul(tsr_ctx *c, tsr_node *x, tsr_node *y) { return tsr_prim2(c, TSR_S_MUL, x, y); }
 static tsr_node *quo(tsr_ctx *c, tsr_node *x, tsr_node *y) { return tsr_prim2(c, TSR_S_DIV, x, y); }
-static tsr_node *neg(tsr_ctx *c, tsr_node *x) { return tsr_prim1(c, TSR_S_NEG, x); }
 static tsr_node *root(tsr_ctx *c, tsr_node *x) { return tsr_prim1(c, TSR_S_SQRT, x); }
 static tsr_node *times(tsr_ctx *c, double v, tsr_node *x) { return mul(c, num(c, v, x), x); }
 static tsr_node *pick(tsr_ctx *c, tsr_node *p, tsr_node *x, tsr_node *y) {
     return tsr_prim3(c, TSR_S_SELECT, p, x, y);
 }
 static tsr_node *less(tsr_ctx *c, tsr_node *x, double v) { return tsr_prim2(c, TSR_S_LT, x, num(c, v, x)); }
-/* |x| with the sign of s, also of -0. */
-static tsr_node *signed_as(tsr_ctx *c, tsr_node *x, tsr_node *s) {
-    tsr_node *bits = tsr_prim_bitcast(c, s, TSR_I64);
-    tsr_node *negative = tsr_prim2(c, TSR_S_LT, bits, imp_spread(c, tsr_scalar_int(c, TSR_I64, 0), bits));
-    return pick(c, negative, neg(c, x), x);
-}
 
 /* sqrt(x^2 + y^2) for x, y >= 0, scaled by the greater. */
 static tsr_node *hypotenuse(tsr_ctx *c, tsr_node *x, tsr_node *y) {
@@ -88,65 +76,4 @@ static struct parts kernel(tsr_ctx *c, struct parts z) {
 tsr_node *imp_complex_asin_acos_kernel(tsr_ctx *c, tsr_node *z) {
     struct parts w = kernel(c, parts_of(c, z));
     return joined(c, z, w.x, w.y);
-}
-
-static tsr_node *atan2_of(tsr_ctx *c, tsr_node *y, tsr_node *x) { return tsr_prim2(c, TSR_S_ATAN2, y, x); }
-
-static struct parts arcsine(tsr_ctx *c, struct parts z) {
-    struct parts w = kernel(c, z);
-    return (struct parts){atan2_of(c, z.x, w.x), signed_as(c, w.y, z.y)};
-}
-
-tsr_node *imp_complex_asin(tsr_ctx *c, tsr_node *z) {
-    struct parts w = arcsine(c, parts_of(c, z));
-    return joined(c, z, w.x, w.y);
-}
-
-tsr_node *imp_complex_acos(tsr_ctx *c, tsr_node *z) {
-    struct parts p = parts_of(c, z), w = kernel(c, p);
-    return joined(c, z, atan2_of(c, w.x, p.x), neg(c, signed_as(c, w.y, p.y)));
-}
-
-tsr_node *imp_complex_acosh(tsr_ctx *c, tsr_node *z) {
-    struct parts p = parts_of(c, z), w = kernel(c, p);
-    return joined(c, z, w.y, signed_as(c, atan2_of(c, w.x, p.x), p.y));
-}
-
-/* -i asin(i z), i z = -y + i x. */
-tsr_node *imp_complex_asinh(tsr_ctx *c, tsr_node *z) {
-    struct parts p = parts_of(c, z), w = arcsine(c, (struct parts){neg(c, p.y), p.x});
-    return joined(c, z, w.y, neg(c, w.x));
-}
-
-/* ---- atanh, atan, sinh, cosh ------------------------------------------------------------------------------------- */
-
-static struct parts arctanh(tsr_ctx *c, struct parts z) {
-    tsr_node *a = tsr_prim1(c, TSR_S_ABS, z.x), *one = num(c, 1, a); /* odd in x: nothing cancels near -1 */
-    tsr_node *less_a = sub(c, one, a), *more_a = add(c, one, a), *yy = mul(c, z.y, z.y);
-    tsr_node *q = quo(c, times(c, 4, a), add(c, mul(c, less_a, less_a), yy));
-    tsr_node *im = atan2_of(c, times(c, 2, z.y), sub(c, mul(c, less_a, more_a), yy));
-    return (struct parts){signed_as(c, times(c, 0.25, tsr_prim1(c, TSR_S_LOG1P, q)), z.x), times(c, 0.5, im)};
-}
-
-tsr_node *imp_complex_atanh(tsr_ctx *c, tsr_node *z) {
-    struct parts w = arctanh(c, parts_of(c, z));
-    return joined(c, z, w.x, w.y);
-}
-
-/* -i atanh(i z). */
-tsr_node *imp_complex_atan(tsr_ctx *c, tsr_node *z) {
-    struct parts p = parts_of(c, z), w = arctanh(c, (struct parts){neg(c, p.y), p.x});
-    return joined(c, z, w.y, neg(c, w.x));
-}
-
-tsr_node *imp_complex_sinh(tsr_ctx *c, tsr_node *z) {
-    struct parts p = parts_of(c, z);
-    return joined(c, z, mul(c, tsr_prim1(c, TSR_S_SINH, p.x), tsr_prim1(c, TSR_S_COS, p.y)),
-        mul(c, tsr_prim1(c, TSR_S_COSH, p.x), tsr_prim1(c, TSR_S_SIN, p.y)));
-}
-
-tsr_node *imp_complex_cosh(tsr_ctx *c, tsr_node *z) {
-    struct parts p = parts_of(c, z);
-    return joined(c, z, mul(c, tsr_prim1(c, TSR_S_COSH, p.x), tsr_prim1(c, TSR_S_COS, p.y)),
-        mul(c, tsr_prim1(c, TSR_S_SINH, p.x), tsr_prim1(c, TSR_S_SIN, p.y)));
 }
