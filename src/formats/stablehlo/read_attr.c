@@ -233,11 +233,13 @@ bool read_alias_definition(struct reader *r) {
     r->x.p = p;
     lex_skip(&r->x);
     if (!lex_expect(&r->x, '=', "after the name of an alias")) return false;
+    size_t before = r->size;
     for (size_t i = 0; i < r->aliases.n; i++) /* read ahead of its line when it was used before */
         if (r->aliases.v[i].n == a.n && memcmp(r->aliases.v[i].name, a.name, a.n) == 0)
             return a.name[0] == '#' ? read_attr(r) != NULL : read_type(r) != NULL;
     if (a.name[0] == '#') a.attr = read_attr(r);
     else a.type = read_type(r);
+    a.size = r->size - before;
     return (a.attr || a.type) && vec_push(r->c, &r->aliases, a);
 }
 
@@ -259,6 +261,13 @@ static const char *find_definition(const struct reader *r, const char *name, siz
     return NULL;
 }
 
+/* Aliases of aliases double with every line: what they stand for is bounded. */
+static bool count_alias(struct reader *r, const struct read_alias *a, struct hlo_loc at) {
+    r->size += a->size;
+    if (r->size <= READ_SIZE + (size_t)(r->x.end - r->begin)) return true;
+    return hlo_fail(r->m, at, "aliases stand for more than %d attributes and types", READ_SIZE);
+}
+
 const struct read_alias *read_alias(struct reader *r) {
     const char *p = r->x.p + 1, *from = r->x.p;
     struct hlo_loc at = lex_here(&r->x);
@@ -268,7 +277,7 @@ const struct read_alias *read_alias(struct reader *r) {
         for (size_t i = 0; i < r->aliases.n; i++)
             if (r->aliases.v[i].n == n && memcmp(r->aliases.v[i].name, from, n) == 0) {
                 if (!tries) r->x.p = p, lex_skip(&r->x);
-                return &r->aliases.v[i];
+                return count_alias(r, &r->aliases.v[i], at) ? &r->aliases.v[i] : NULL;
             }
         struct lex there, here;
         r->x.p = p;
@@ -341,6 +350,7 @@ static const struct hlo_attr *read_any(struct reader *r) {
 
 const struct hlo_attr *read_attr(struct reader *r) {
     if (!read_deeper(r)) return NULL;
+    r->size++;
     const struct hlo_attr *a = read_any(r);
     r->depth--;
     return a;

@@ -365,6 +365,7 @@ static const struct hlo_type *read_word_type(struct reader *r, const char *from)
 
 const struct hlo_type *read_type(struct reader *r) {
     if (!read_deeper(r)) return NULL;
+    r->size++;
     int ch = lex_peek(&r->x);
     const struct hlo_type *t = ch == '(' ? read_function_type(r) : ch == '!' ? read_dialect_type(r) : read_cached(r);
     r->depth--;

@@ -11,6 +11,7 @@
 #include "formats/stablehlo/pretty.h"
 #include "formats/stablehlo/read.h"
 
+enum { READ_SIZE = 1 << 20 }; /* attributes and types that aliases may stand for, beyond the length of the text */
 enum { READ_DEPTH = 256 }; /* levels of nesting: regions, types, attributes together */
 
 /* A name of an operation or attribute, once for each module. */
@@ -33,6 +34,7 @@ struct read_alias {
     size_t n;
     const struct hlo_attr *attr;
     const struct hlo_type *type;
+    size_t size; /* attributes and types in it, written out */
 };
 enum { TYPE_CACHE = 256 };
 
@@ -42,7 +44,8 @@ struct reader {
     struct hlo_module *m;
     const char *begin; /* of the section */
     uint32_t first_line;
-    int depth, alias_depth;
+    int depth;
+    size_t size; /* attributes and types read so far, aliases written out: bounded, so that few bytes stay few */
     bool in_module; /* the region being read is a module's */
 
     struct { struct read_name **slot; size_t slots, n; } names;
