@@ -2,10 +2,8 @@
  * search, the graph expressions against the scalar functions on both tiers. */
 #include <math.h>
 
-#include "formats/stablehlo/import.h"
 #include "formats/stablehlo/narrow.h"
-#include "harness.h"
-#include "tessera/run.h"
+#include "hlo_run.h"
 
 static const enum hlo_elem floats[] = { /* those with a dtype of their own come last */
     HLO_F4E2M1FN, HLO_F6E2M3FN, HLO_F6E3M2FN, HLO_F8E3M4, HLO_F8E4M3,
@@ -202,6 +200,43 @@ TEST(two_bit_integers_wrap) {
             CHECK_EQ(got[1][i], want);
         }
     }
+}
+
+/* Every pair of 2-bit integers through the operations that look at bits, against the same on patterns. */
+TEST(two_bit_operations) {
+    static const char *const ops[] = {"popcnt", "count_leading_zeros", "not", "shift_right_logical",
+        "shift_right_arithmetic", "shift_left", "add", "multiply"};
+    tsr_ctx *c = test_ctx();
+    for (size_t k = 0; k < sizeof ops / sizeof *ops; k++)
+        for (int u = 0; u < 2; u++) {
+            char text[900];
+            const char *t = u ? "ui2" : "i2";
+            bool two = k > 2;
+            int8_t got[16];
+            test_case("%s %s", ops[k], t);
+            snprintf(text, sizeof text, "func.func @main() -> tensor<16x%s> {\n"
+                "  %%a = stablehlo.constant dense<[0, 0, 0, 0, 1, 1, 1, 1, %s]> : tensor<16x%s>\n"
+                "  %%b = stablehlo.constant dense<[0, 1, %s, 0, 1, %s, 0, 1, %s, 0, 1, %s]> : tensor<16x%s>\n"
+                "  %%y = stablehlo.%s %%a%s : tensor<16x%s>\n  return %%y : tensor<16x%s>\n}\n", t,
+                u ? "2, 2, 2, 2, 3, 3, 3, 3" : "-2, -2, -2, -2, -1, -1, -1, -1", t, u ? "2, 3" : "-2, -1",
+                u ? "2, 3" : "-2, -1", u ? "2, 3" : "-2, -1", u ? "2, 3" : "-2, -1", t, ops[k], two ? ", "
+                    "%b" : "", t, t);
+            tsr_fn *f = hlo_fn(c, text);
+            for (int tier = 0; f && tier < HLO_TIERS; tier++) {
+                tsr_node *out;
+                CHECK_EQ(hlo_run(c, (enum hlo_tier)tier, f, 0, NULL, &out), TSR_OK);
+                CHECK_EQ(tsr_read(c, out, got, sizeof got), TSR_OK);
+                for (int i = 0; i < 16; i++) {
+                    int a = i / 4, b = i % 4, fill = !u && a > 1 ? 0xf : 0, want[] = {(a & 1) + (a >> 1),
+                        a > 1 ? 0 : a ? 1 : 2, ~a, b > 1 ? 0 : a >> b, (a | fill << 2) >> (b > 1 ? 2 : b),
+                        b > 1 ? 0 : a << b, a + b, a * b};
+                    CHECK_MSG((got[i] & 3) == (want[k] & 3) && got[i] == (u || (got[i] & 3) < 2 ? got[i] & 3 :
+                        (got[i] & 3) - 4), "tier %d: %d, %d give %d, want %d", tier, a, b, got[i], want[k] & 3);
+                }
+            }
+            CHECK_OK(c);
+            tsr_fn_free(c, f);
+        }
 }
 
 static bool build_all(tsr_ctx *c, void *unused) {

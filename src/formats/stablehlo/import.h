@@ -124,6 +124,8 @@ tsr_node *imp_to_grid(struct imp *p, enum hlo_elem e, tsr_node *x);
 tsr_node *imp_on_grid(struct imp *p, const struct hlo_type *t, tsr_node *n);
 tsr_node *imp_to_elem(struct imp *p, enum hlo_elem e, tsr_node *x);
 tsr_node *imp_bits_as(struct imp *p, enum hlo_elem from, enum hlo_elem to, tsr_node *x);
+/* fn where it looks at bits that a carrier of t has too many of (2-bit integers); NULL: the carrier's own will do. */
+tsr_node *imp_bitwise(struct imp *p, const struct hlo_type *t, tsr_scalar fn, int n, tsr_node *const *x);
 bool imp_quantised(struct imp *p, const struct hlo_op *op);   /* import_quant.c: an op with quantised types */
 bool imp_shape_values(struct imp *p, const struct hlo_op *op); /* import_shape.c: after the op was built */
 

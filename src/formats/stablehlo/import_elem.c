@@ -67,7 +67,8 @@ bool imp_elem(struct imp *p, const struct hlo_op *op) {
     tsr_node *x[3];
     if (op->noperand != n) return imp_fail(p, op, "it takes %d operands, %d are given", n, op->noperand);
     for (int j = 0; j < n; j++) x[j] = imp_operand(p, op, j);
-    return imp_result(p, op, 0, scalar_function(p->c, elem_table[i].fn, n, x));
+    tsr_node *y = imp_bitwise(p, op->operand[0]->type, elem_table[i].fn, n, x);
+    return imp_result(p, op, 0, y ? y : scalar_function(p->c, elem_table[i].fn, n, x));
 }
 
 /* ---- compare ---------------------------------------------------------------------------------------------------- */

@@ -7,7 +7,8 @@
  *
  * Rounding: the quantum of x is 2^(max(floor(log2 |x|), emin) - P), built from x's exponent bits; x divided by it is
  * exact, so is the way back. tf32 and the powers of two of f8E8M0FNU round on the bits themselves. The table and the
- * twin for single values are narrow.c. Patterns of 8 and fewer bits come in by a table of 256 values. */
+ * twin for single values are narrow.c. Patterns of 8 and fewer bits come in by a table of 256 values. 2-bit integers
+ * wrap as a carrier does once cut; only what counts or shifts bits has to be told how many there are (imp_bitwise). */
 #include <math.h>
 
 #include "formats/stablehlo/import.h"
@@ -100,6 +101,20 @@ tsr_node *imp_to_grid(struct imp *p, enum hlo_elem e, tsr_node *x) {
 
 tsr_node *imp_on_grid(struct imp *p, const struct hlo_type *t, tsr_node *n) {
     return t->kind == HLO_T_TENSOR && !t->quant ? imp_to_grid(p, t->elem, n) : n;
+}
+
+/* On the pattern alone, the carrier's other bits zero; there are as many leading ones too many. */
+tsr_node *imp_bitwise(struct imp *p, const struct hlo_type *t, tsr_scalar fn, int n, tsr_node *const *x) {
+    const struct narrow_format *f = narrow_format_of(t->elem);
+    tsr_ctx *c = p->c;
+    bool bitwise = fn == TSR_S_POPCNT || fn == TSR_S_CLZ || fn == TSR_S_SHR_LOGICAL;
+    if (f->kind != NARROW_INT || t->kind != HLO_T_TENSOR || t->quant || !bitwise || tsr_is_poison(x[0])) return NULL;
+    tsr_dtype own = tsr_node_dtype(x[0]);
+    tsr_node *mask = spread(c, tsr_scalar_int(c, own, (1 << f->exponent) - 1), x[0]);
+    tsr_node *in[2] = {tsr_prim2(c, TSR_S_AND, x[0], mask), n > 1 ? x[1] : NULL};
+    tsr_node *y = tsr_prim_elem(c, fn, n, in);
+    if (fn != TSR_S_CLZ) return y;
+    return tsr_prim2(c, TSR_S_SUB, y, spread(c, tsr_scalar_int(c, own, 8 - f->exponent), x[0]));
 }
 
 /* ---- convert ---------------------------------------------------------------------------------------------------- */

@@ -150,7 +150,9 @@ static bool known_of(struct imp *p, const struct hlo_op *op, int i, struct known
     *k = (struct known){v->type, v->type && v->shape_value ? hlo_type_count(v->type) : 0, v->shape_value};
     return k->v != NULL;
 }
-static ext at(const struct known *k, int64_t i) { return k->n == 1 ? k->v[0] : i < k->n ? k->v[i] : NULL; }
+static ext at(const struct known *k, int64_t i) {
+    return k->n == 1 ? k->v[0] : i >= 0 && i < k->n ? k->v[i] : NULL;
+}
 
 static bool constant_at(const struct known *k, int64_t i, int64_t *v) {
     ext e = at(k, i);
@@ -485,12 +487,13 @@ static int listed(const struct fold *f, const tsr_node *x) {
     return -1;
 }
 
-/* x and all it is made of, sources first; false: not of small literals alone, or too much of it. */
+/* x and all it is made of, sources first; false: not of small literals alone (the world outside, collectives), or too
+ * much of it. */
 static bool list(struct fold *f, tsr_node *x, int depth) {
     size_t bytes;
     if (listed(f, x) >= 0) return true;
-    if (x->op == TSR_OP_PARAM || x->nfn || depth > FOLD_NODES || x->type->kind != TSR_TENSOR ||
-        !type_bytes(x->type, &bytes) || bytes > FOLD_ELEMENTS * sizeof(int64_t)) return false;
+    if (x->op == TSR_OP_PARAM || x->op >= TSR_OP_HOST_CALL || x->nfn || x->type->kind != TSR_TENSOR ||
+        depth > FOLD_NODES || !type_bytes(x->type, &bytes) || bytes > FOLD_ELEMENTS * sizeof(int64_t)) return false;
     for (int i = 0; i < x->nsrc; i++)
         if (!list(f, x->src[i], depth + 1)) return false;
     if (f->n == FOLD_NODES) return false;
