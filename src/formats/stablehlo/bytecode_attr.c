@@ -148,8 +148,9 @@ static const struct hlo_attr *read_string(struct bc_cursor *c, int typed) {
 }
 
 static const char *name_of(struct bc_cursor *c, const struct hlo_attr *a) {
-    if (a && (a->kind == HLO_A_STRING || a->kind == HLO_A_SYMBOL)) return a->s;
-    bc_fail(c, "a name that is no string");
+    bool is_text = a && (a->kind == HLO_A_STRING || a->kind == HLO_A_SYMBOL);
+    if (is_text && strlen(a->s) == a->ns) return a->s;
+    bc_fail(c, is_text ? "a name with a NUL in it" : "a name that is no string");
     return NULL;
 }
 
@@ -225,7 +226,8 @@ static const struct hlo_attr *f64_attr(struct bc_cursor *c) {
 
 static const struct hlo_attr *symbol_attr(struct bc_cursor *c) {
     const struct hlo_attr *a = bc_attr(c);
-    return a && a->kind == HLO_A_STRING ? made(c, hlo_attr_symbol(c->b->m, a->s)) : a;
+    const char *name = a && a->kind == HLO_A_STRING ? name_of(c, a) : NULL;
+    return name ? made(c, hlo_attr_symbol(c->b->m, name)) : a;
 }
 
 static const struct hlo_attr *field_attr(struct bc_cursor *c, char how) {

@@ -90,17 +90,21 @@ static const char *table_of_properties(const struct bc_op_name *name) {
     return NULL;
 }
 
-static bool push_attr(struct bc *b, const char *name, const struct hlo_attr *value) {
+/* What names a symbol is a string of C's later on. */
+static bool push_attr(struct bc_cursor *c, const char *name, const struct hlo_attr *value) {
+    struct bc *b = c->b;
     if (!value) return !b->failed;
-    if (vec_push(b->c, &b->named, ((struct hlo_named){name, value}))) return true;
-    return bc_stop(b);
+    if (value->kind == HLO_A_STRING && !strcmp(name, "sym_name") && strlen(value->s) != value->ns) {
+        return bc_fail(c, "a name with a NUL in it");
+    }
+    return vec_push(b->c, &b->named, ((struct hlo_named){name, value})) || bc_stop(b);
 }
 
 static void push_dict(struct bc_cursor *c) {
     const struct hlo_attr *a = bc_attr(c);
     if (!a) return;
     if (a->kind != HLO_A_DICT) bc_fail(c, "an operation's attributes are no dictionary");
-    for (int i = 0; i < a->n && !c->b->failed; i++) push_attr(c->b, a->field[i].name, a->field[i].value);
+    for (int i = 0; i < a->n && !c->b->failed; i++) push_attr(c, a->field[i].name, a->field[i].value);
 }
 
 /* The values of the names in `table` one after another. */
@@ -110,7 +114,7 @@ static void push_table(struct bc_cursor *c, const char *table) {
         size_t n = strcspn(table, " ?");
         char *name = arena_printf(&b->m->arena, "%.*s", (int)n, table);
         const struct hlo_attr *value = table[n] == '?' ? bc_attr_optional(c) : bc_attr(c);
-        if (!name || !push_attr(b, name, value)) bc_stop(b);
+        if (!name || !push_attr(c, name, value)) bc_stop(b);
         table += n;
         table += strspn(table, " ?");
     }

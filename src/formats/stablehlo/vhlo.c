@@ -106,13 +106,17 @@ static bool group(struct hlo_module *m, struct hlo_loc at, const struct group *g
 
 /* ---- rules ------------------------------------------------------------------------------------------------------ */
 
+static const struct hlo_attr *one_symbol(struct hlo_module *m, struct hlo_loc at, const struct hlo_attr *a) {
+    if (a->kind == HLO_A_STRING && strlen(a->s) == a->ns) return hlo_attr_symbol(m, a->s);
+    hlo_fail(m, at, "a symbol that is no string, or has a NUL in it");
+    return NULL;
+}
+
 static const struct hlo_attr *symbol(struct hlo_module *m, struct hlo_loc at, const struct hlo_attr *a) {
-    if (a->kind == HLO_A_STRING) return hlo_attr_symbol(m, a->s);
-    if (a->kind != HLO_A_LIST) return hlo_fail(m, at, "a symbol that is no string"), NULL;
+    if (a->kind != HLO_A_LIST) return one_symbol(m, at, a);
     const struct hlo_attr **item = arena_array(&m->arena, (size_t)a->n, sizeof *item);
     for (int i = 0; item && i < a->n; i++) {
-        if (a->item[i]->kind != HLO_A_STRING) return hlo_fail(m, at, "a symbol that is no string"), NULL;
-        if (!(item[i] = hlo_attr_symbol(m, a->item[i]->s))) return NULL;
+        if (!(item[i] = one_symbol(m, at, a->item[i]))) return NULL;
     }
     return item ? hlo_attr_list(m, a->n, item) : NULL;
 }
