@@ -249,6 +249,24 @@ static bool is_identity(const struct hlo_op *op) {
     return true;
 }
 
+static bool is_dicts(const struct hlo_attr *a, int n) {
+    if (!a) return true;
+    bool fits = a->kind == HLO_A_LIST && a->n == n;
+    for (int i = 0; fits && i < n; i++) fits = a->item[i]->kind == HLO_A_DICT;
+    return fits;
+}
+
+/* A function's type, its block's arguments and the attributes of arguments and results tell of the same values. */
+static bool fits_its_type(const struct hlo_op *func) {
+    const struct hlo_attr *a = hlo_get(func, "function_type");
+    const struct hlo_type *t = a && a->kind == HLO_A_TYPE ? a->type : NULL;
+    if (!t || t->kind != HLO_T_FUNCTION || func->nregion != 1) return false;
+    const struct hlo_region *r = &func->region[0];
+    bool fits = r->nblock == 0 || r->block[0].narg == t->nin;
+    for (int i = 0; fits && r->nblock && i < t->nin; i++) fits = r->block[0].arg[i].type == t->item[i];
+    return fits && is_dicts(hlo_get(func, "arg_attrs"), t->nin) && is_dicts(hlo_get(func, "res_attrs"), t->n - t->nin);
+}
+
 static bool read_op(struct bc_cursor *c, struct hlo_block *block, struct frame *f) {
     struct bc *b = c->b;
     size_t nregion;
@@ -266,6 +284,7 @@ static bool read_op(struct bc_cursor *c, struct hlo_block *block, struct frame *
     b->depth--;
     if (!hlo_normalise(b->m, op)) return bc_stop(b);
     if (op->code != HLO_OP_FUNC) return true;
+    if (!fits_its_type(op)) return bc_fail(c, "a function whose arguments are not those of its type");
     hlo_number(op);
     return hlo_module_add_func(b->m, op) || bc_stop(b);
 }
