@@ -31,7 +31,7 @@ printf '\010a,b\r\n"x ""y""",2\r\nz,nan\r\n' >fuzz_csv/label
 printf '\003 1;2\n"3";inf' >fuzz_csv/semicolons
 
 # StableHLO text: the suite's programs where they are there (the smaller ones), and a few that use every syntax
-mkdir -p fuzz_stablehlo_text
+mkdir -p fuzz_stablehlo_text fuzz_stablehlo_import
 printf 'module @m attributes {a = 1 : i32} {\n  func.func @f(%%a: tensor<2x?xf32, #stablehlo.bounds<?, 4>>) {\n    return\n  }\n}\n' >fuzz_stablehlo_text/module
 printf '%%0 = stablehlo.constant dense<[[(1.0, 0x7FC00000)], [(2., -3e5)]]> : tensor<2x1xcomplex<f32>>\n' >fuzz_stablehlo_text/list
 printf '%%0 = stablehlo.constant dense<"0x01020304"> : tensor<2x!quant.uniform<i16:f32:0, {0.1:-3,2}>>\n' >fuzz_stablehlo_text/hex
@@ -40,5 +40,6 @@ printf '"a.b"() {x = #a, y = array<i1: true>, z = dense_resource<r> : tensor<1xi
 for suite in "$suites/stablehlo" stablehlo; do
     [ -d "$suite" ] || continue
     find "$suite/tests" -name '*.mlir' -size -24k -exec cp {} fuzz_stablehlo_text \;
+    find "$suite/tests/interpret" -name '*.mlir' -size -24k -exec cp {} fuzz_stablehlo_import \;
     find "$suite/testdata" -name '*.mlir' -size -5k | awk 'NR % 8 == 0' | while read -r f; do cp "$f" fuzz_stablehlo_text; done
 done

@@ -78,15 +78,14 @@ struct imp_value *imp_operand_value(struct imp *p, const struct hlo_op *op, int 
     return imp_fail(p, op, "it has %d operands, at least %d are needed", op->noperand, i + 1), NULL;
 }
 
-/* In a lifted region a scalar from outside or a constant meets tensors: it is spread over their shape. */
-static tsr_node *lifted(struct imp *p, tsr_node *n) {
+tsr_node *imp_lifted(struct imp *p, tsr_node *n) {
     if (!p->lift || !p->lift->rank || tsr_is_poison(n) || tsr_node_rank(n)) return n;
     return tsr_prim_broadcast(p->c, n, type_with_dtype(p->c, p->lift, tsr_node_dtype(n)), NULL);
 }
 
 tsr_node *imp_operand(struct imp *p, const struct hlo_op *op, int i) {
     struct imp_value *v = imp_operand_value(p, op, i);
-    if (v && v->node) return lifted(p, v->node);
+    if (v && v->node) return imp_lifted(p, v->node);
     if (v) imp_fail(p, op, "operand %d is no tensor (a token, a tuple, or not yet defined)", i);
     return tsr_poison(p->c);
 }

@@ -147,6 +147,8 @@ tsr_fn *imp_region_fn(struct imp *p, const struct hlo_region *r, const char *nam
 tsr_fn *imp_region_fn_of(struct imp *p, const struct hlo_region *r, const char *name, int narg,
     const struct imp_value *like);
 bool imp_region_lifts(const struct hlo_region *r);
+/* In a lifted region a scalar from outside or a constant meets tensors: n spread over their shape, else n itself. */
+tsr_node *imp_lifted(struct imp *p, tsr_node *n);
 bool imp_region_inline(struct imp *p, const struct hlo_region *r, int narg, tsr_node *const *arg, int nout,
     tsr_node **out);
 /* The body (a, b) -> op(a, b) of one value, either order of operands: which reduction it is. False: something else. */

@@ -5,7 +5,8 @@
  * 1e-3 as a custom call), expect_close a distance in units in the last place (1 unless stated, 3 as a custom call),
  * check.eq the first for floats and equality for the rest.
  * An interpreter.probe writes its operand to a file which check.expect_serialized_eq reads; here the value itself is
- * compared; a loop with a probe in it is built turn by turn. Source: the check dialect and the interpreter of openxla/stablehlo. */
+ * compared; a loop with a probe in it is built turn by turn.
+ * Source: the check dialect and the interpreter of openxla/stablehlo. */
 #include <string.h>
 
 #include "formats/stablehlo/import.h"
@@ -89,7 +90,7 @@ enum { PROBED_TURNS = 4096 };
 /* Is the condition, just built, true? It must be known while importing. */
 static bool goes_on(struct imp *p, const struct hlo_op *op, int64_t *yes) {
     if (imp_const_ints(p, op->region[0].block[0].last, 0, yes, 1)) return true;
-    return imp_fail(p, op, "a probe stands in its body, and how often it turns depends on arguments; probe the results");
+    return imp_fail(p, op, "it has a probe in its body, and its turns depend on arguments; probe its results instead");
 }
 
 bool imp_while_probed(struct imp *p, const struct hlo_op *op) {

@@ -122,11 +122,6 @@ bool imp_region_lifts(const struct hlo_region *r) {
     return true;
 }
 
-static tsr_node *spread(struct imp *p, tsr_node *n) {
-    if (!p->lift || !p->lift->rank || tsr_is_poison(n) || tsr_node_rank(n)) return n;
-    return tsr_prim_broadcast(p->c, n, type_with_dtype(p->c, p->lift, tsr_node_dtype(n)), NULL);
-}
-
 bool imp_region_inline(struct imp *p, const struct hlo_region *r, int narg, tsr_node *const *arg, int nout,
     tsr_node **out) {
     const struct hlo_block *b = block_of(p, r);
@@ -143,7 +138,7 @@ bool imp_region_inline(struct imp *p, const struct hlo_region *r, int narg, tsr_
     }
     bool ok = build_block(p, b);
     for (int i = 0; ok && i < nout; i++) {
-        out[i] = spread(p, imp_value(p, b->last->operand[i])->node);
+        out[i] = imp_lifted(p, imp_value(p, b->last->operand[i])->node);
         ok = !tsr_is_poison(out[i]);
     }
     p->lift = before;

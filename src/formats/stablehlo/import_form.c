@@ -41,9 +41,15 @@ bool imp_constant(struct imp *p, const struct hlo_op *op) {
     return imp_result(p, op, 0, imp_elements(p, a));
 }
 
+/* The axis that attribute `name` states; -1: none, or no axis any tensor has. */
+static int axis_of(const struct hlo_op *op, const char *name) {
+    int64_t v = hlo_get_int(op, name, -1);
+    return v < 0 || v >= TSR_MAX_RANK ? -1 : (int)v;
+}
+
 bool imp_iota(struct imp *p, const struct hlo_op *op) {
     const tsr_type *t = imp_result_type(p, op, 0);
-    return t && imp_result(p, op, 0, tsr_prim_iota(p->c, t, (int)hlo_get_int(op, "iota_dimension", -1)));
+    return t && imp_result(p, op, 0, tsr_prim_iota(p->c, t, axis_of(op, "iota_dimension")));
 }
 
 /* ---- movement --------------------------------------------------------------------------------------------------- */
@@ -110,7 +116,7 @@ bool imp_concatenate(struct imp *p, const struct hlo_op *op) {
     tsr_node **x = arena_array(&p->arena, (size_t)op->noperand + 1, sizeof *x);
     if (!x) return false;
     for (int i = 0; i < op->noperand; i++) x[i] = imp_operand(p, op, i);
-    return imp_result(p, op, 0, tsr_prim_concat(p->c, op->noperand, x, (int)hlo_get_int(op, "dimension", -1)));
+    return imp_result(p, op, 0, tsr_prim_concat(p->c, op->noperand, x, axis_of(op, "dimension")));
 }
 
 bool imp_reverse(struct imp *p, const struct hlo_op *op) {
