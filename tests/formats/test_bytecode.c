@@ -436,6 +436,48 @@ TEST(hostile_constants) {
     }
 }
 
+/* A file whose operations are k->ir; its attributes are the location alone. */
+static void refuse_ir(struct maker *k, const char *part) {
+    struct out f = finished(k);
+    refuse(&f, part);
+}
+
+TEST(hostile_operations) {
+    struct maker k = maker(1); /* before version 2 regions lie where they are */
+    test_case("nested without end");
+    num(&k.ir, 1 << 1);
+    for (int i = 0; i < 300; i++) {
+        op(&k.ir, S_MODULE, 16, 0), num(&k.ir, 1 << 1 | 1);
+        num(&k.ir, 1), num(&k.ir, 0), num(&k.ir, 1 << 1);
+    }
+    refuse_ir(&k, "regions nested more than");
+    test_case("more values than bytes");
+    k = maker(1);
+    num(&k.ir, 1 << 1);
+    op(&k.ir, S_MODULE, 16, 0), num(&k.ir, 1 << 1), num(&k.ir, 1), num(&k.ir, UINT64_MAX / 2);
+    refuse_ir(&k, "values promised");
+    test_case("more results than values");
+    k = maker(1);
+    num(&k.ir, 1 << 1);
+    op(&k.ir, S_MODULE, 2, 0), num(&k.ir, 1), num(&k.ir, 0);
+    refuse_ir(&k, "more than the 0 values");
+    test_case("used before it is defined");
+    k = maker(1);
+    num(&k.ir, 1 << 1);
+    op(&k.ir, S_MODULE, 16, 0), num(&k.ir, 1 << 1), num(&k.ir, 1), num(&k.ir, 1), num(&k.ir, 1 << 1);
+    op(&k.ir, S_RETURN, 4, 0), num(&k.ir, 1), num(&k.ir, 0);
+    refuse_ir(&k, "value 0 is used before it is defined");
+    test_case("successors");
+    k = maker(1);
+    num(&k.ir, 1 << 1);
+    op(&k.ir, S_RETURN, 8, 0), num(&k.ir, 1), num(&k.ir, 0);
+    refuse_ir(&k, "branches to another block");
+    test_case("no such operation");
+    k = maker(1);
+    num(&k.ir, 1 << 1), num(&k.ir, 99), byte(&k.ir, 0), num(&k.ir, 0);
+    refuse_ir(&k, "operation name 99 asked for");
+}
+
 /* Any bytes: refused with a message, or a module that prints; never a crash, and memory linear in the size. */
 static void survive(const uint8_t *p, size_t n) {
     tsr_ctx *c = test_ctx();
