@@ -1,7 +1,8 @@
 /* program.c: reads a StableHLO file, picks the entry, makes its arguments from files or from a seed (program.h).
  *
  * Random arguments are uniform in [-1, 1) for floats and complex numbers, 0 .. 9 for integers (indices stay small),
- * and either truth value; unknown extents are 4, or what their bounds allow. */
+ * and either truth value. Unknown extents are 4, or what their bounds allow; so are integers of rank 0, which programs
+ * of unknown extents take to be those extents. */
 #include <string.h>
 
 #include "base/rng.h"
@@ -66,12 +67,14 @@ static struct ref_val random_value(tsr_dtype t, struct rng *r) {
     return v;
 }
 
-/* An extent of a random argument: 4 within its bounds. */
+enum { SOME = 4 };
+
+/* An extent of a random argument: SOME within its bounds. */
 static int64_t some_extent(const tsr_extent *e) {
     int64_t v, lo, hi;
     if (tsr_extent_is_int(e, &v)) return v;
     tsr_extent_bounds(e, &lo, &hi);
-    return lo > 4 ? lo : hi < 4 ? hi : 4;
+    return lo > SOME ? lo : hi < SOME ? hi : SOME;
 }
 
 static tsr_node *random_arg(tsr_ctx *c, const tsr_type *t, struct rng *r) {
@@ -84,6 +87,7 @@ static tsr_node *random_arg(tsr_ctx *c, const tsr_type *t, struct rng *r) {
     struct ref_tensor x = {.dtype = t->dtype, .count = count, .p = mem_zalloc(c, bytes)};
     tsr_node *n = tsr_poison(c);
     for (int64_t i = 0; x.p && i < count; i++) ref_set(&x, i, random_value(t->dtype, r));
+    if (x.p && !t->rank && dtype_is_int(t->dtype)) ref_set(&x, 0, (struct ref_val){.i = SOME, .u = SOME});
     if (x.p) n = tsr_tensor(c, t->dtype, t->rank, dim, x.p);
     mem_free(c, x.p, bytes);
     return n;
