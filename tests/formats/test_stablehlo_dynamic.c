@@ -288,6 +288,13 @@ static int64_t want_loop(int64_t n, const float *x, float *out) { /* x + 3 iota,
     return 4 * n;
 }
 
+static int64_t want_halves(int64_t n, const float *x, float *out) { /* (n, 4) as (2 n, 2): n rows from 0, 1.. n on */
+    for (int64_t i = 0; i < 2 * n; i++) {
+        out[i] = 0;
+        for (int64_t k = 0; k <= n; k++) out[i] += x[(k + i / 2) * 2 + i % 2];
+    }
+    return 2 * n;
+}
 static int64_t want_branch(int64_t n, const float *x, float *out) { /* x below 3, then zeros */
     for (int64_t i = 0; i < 4 * n; i++) out[i] = n < 3 ? x[i] : 0;
     return 4 * n;
@@ -412,6 +419,26 @@ TEST(sizes_in_loops) {
         "    %b = stablehlo.add %g, %a : tensor<?x4xf32>\n"
         "    stablehlo.return %j, %s, %b : tensor<i32>, tensor<1xi32>, tensor<?x4xf32>\n  }\n"
         "  return %y#2 : tensor<?x4xf32>\n}\n", want_loop);
+    check_program("slices at run time", HEAD "tensor<?x2xf32> {\n" SIZES
+        "  %k = stablehlo.constant dense<0> : tensor<i32>\n  %2 = stablehlo.constant dense<2> : tensor<1xi32>\n"
+        "  %d = stablehlo.add %r, %r : tensor<1xi32>\n"
+        "  %e = stablehlo.concatenate %d, %2, dim = 0 : (tensor<1xi32>, tensor<1xi32>) -> tensor<2xi32>\n"
+        "  %h = stablehlo.concatenate %r, %2, dim = 0 : (tensor<1xi32>, tensor<1xi32>) -> tensor<2xi32>\n"
+        "  %u = stablehlo.dynamic_reshape %x, %e : (tensor<?x4xf32>, tensor<2xi32>) -> tensor<?x2xf32>\n"
+        "  %v = stablehlo.constant dense<0.0> : tensor<f32>\n  %w = stablehlo.constant dense<1> : tensor<2xi32>\n"
+        "  %s = stablehlo.dynamic_broadcast_in_dim %v, %h, dims = [] : (tensor<f32>, tensor<2xi32>) -> "
+        "tensor<?x2xf32>\n"
+        "  %y:2 = stablehlo.while(%i = %k, %a = %s) : tensor<i32>, tensor<?x2xf32>\n"
+        "  cond {\n    %p = stablehlo.compare LE, %i, %m : (tensor<i32>, tensor<i32>) -> tensor<i1>\n"
+        "    stablehlo.return %p : tensor<i1>\n  } do {\n    %1 = stablehlo.constant dense<1> : tensor<i32>\n"
+        "    %j = stablehlo.add %i, %1 : tensor<i32>\n    %q = stablehlo.reshape %i : (tensor<i32>) -> tensor<1xi32>\n"
+        "    %b = stablehlo.concatenate %q, %z, dim = 0 : (tensor<1xi32>, tensor<1xi32>) -> tensor<2xi32>\n"
+        "    %l = stablehlo.add %b, %h : tensor<2xi32>\n"
+        "    %g = stablehlo.real_dynamic_slice %u, %b, %l, %w : (tensor<?x2xf32>, tensor<2xi32>, tensor<2xi32>, "
+        "tensor<2xi32>) -> tensor<?x2xf32>\n"
+        "    %c = stablehlo.add %a, %g : tensor<?x2xf32>\n"
+        "    stablehlo.return %j, %c : tensor<i32>, tensor<?x2xf32>\n  }\n"
+        "  return %y#1 : tensor<?x2xf32>\n}\n", want_halves);
     check_program("if", HEAD "tensor<?x4xf32> {\n" SIZES
         "  %d = stablehlo.concatenate %r, %f, dim = 0 : (tensor<1xi32>, tensor<1xi32>) -> tensor<2xi32>\n"
         "  %t = stablehlo.constant dense<3> : tensor<i64>\n  %c = stablehlo.constant dense<0.0> : tensor<f32>\n"

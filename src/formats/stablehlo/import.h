@@ -66,11 +66,13 @@ struct imp_probe {
     const char *id; /* probe_id, in the module's arena */
     tsr_node *node;
 };
-/* An integer argument of the fn of which sizes may be made: import_shape.c. */
+/* An integer as a symbol (import_shape.c): of an argument of the fn, of which sizes may be made, or of a value that is
+ * known only when the program runs, of which none may. */
 struct imp_size {
-    tsr_node *param;
+    tsr_node *node;
     int64_t element;
     const tsr_extent *symbol;
+    bool runtime;
 };
 struct imp {
     tsr_ctx *c;

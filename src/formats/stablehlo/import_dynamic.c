@@ -8,6 +8,7 @@
 #include "formats/stablehlo/import_body.h"
 #include "formats/stablehlo/import_shape.h"
 #include "graph/node.h"
+#include "tessera/ops.h"
 
 /* ---- types ------------------------------------------------------------------------------------------------------- */
 
@@ -100,12 +101,28 @@ bool imp_dynamic_pad(struct imp *p, const struct hlo_op *op) {
         imp_result(p, op, 0, tsr_prim_pad(p->c, x[0], x[1], low, high, interior));
 }
 
+/* A slice whose start only a run knows, but not its size. */
+static bool slice_at_runtime(struct imp *p, const struct hlo_op *op, tsr_node *x) {
+    const tsr_extent *size[TSR_MAX_RANK];
+    tsr_node *at = imp_operand(p, op, 1), *start[TSR_MAX_RANK];
+    int64_t stride[TSR_MAX_RANK];
+    int rank = tsr_node_rank(x);
+    if (tsr_is_poison(at) || !imp_slice_sizes(p, op, 1, 2, rank, size) ||
+        !constants(p, op, 3, rank, "strides", stride)) return false;
+    for (int a = 0; a < rank; a++) {
+        if (stride[a] != 1) return imp_fail(p, op, "a slice from where only a run knows needs strides of 1");
+        start[a] = tsr_select(p->c, at, 0, a);
+    }
+    return sized(p, op, 0, rank, size) && imp_result(p, op, 0, tsr_prim_dynamic_slice(p->c, x, start, size));
+}
+
 bool imp_real_dynamic_slice(struct imp *p, const struct hlo_op *op) {
     const tsr_extent *start[TSR_MAX_RANK], *limit[TSR_MAX_RANK];
     int64_t stride[TSR_MAX_RANK];
     tsr_node *x = imp_operand(p, op, 0);
     if (tsr_is_poison(x)) return false;
     int rank = tsr_node_rank(x);
+    if (imp_is_runtime(p, op, 1)) return slice_at_runtime(p, op, x);
     return imp_extents(p, op, 1, rank, start) && imp_extents(p, op, 2, rank, limit) &&
         constants(p, op, 3, rank, "strides", stride) &&
         imp_result(p, op, 0, tsr_prim_slice(p->c, x, start, limit, stride));

@@ -18,7 +18,7 @@
 #include "graph/interp.h"
 #include "graph/node.h"
 
-enum { SHAPE_MAX = 64, PARAM_MAX = 8, FOLD_NODES = 256, FOLD_ELEMENTS = 4096 };
+enum { SHAPE_MAX = 64, PARAM_MAX = 8, RUNTIME_MAX = 2048, FOLD_NODES = 256, FOLD_ELEMENTS = 4096 };
 typedef const tsr_extent *ext;
 
 /* ---- extents without errors: what cannot be said is NULL --------------------------------------------------------- */
@@ -144,9 +144,29 @@ struct known {
     const ext *v;
 };
 
+/* A few integers that only a run knows become symbols, so that what is made of them can cancel: a slice from i to
+ * i + n has the size n. */
+static void name_elements(struct imp *p, struct imp_value *v) {
+    int64_t n = v->node && v->type && v->type->kind == HLO_T_TENSOR ? hlo_type_count(v->type) : 0;
+    char name[32];
+    if (n < 1 || n > PARAM_MAX || v->type->rank > 1 || p->lift || p->sizes.n >= RUNTIME_MAX ||
+        (v->type->elem != HLO_I32 && v->type->elem != HLO_I64)) return;
+    ext *e = arena_array(&p->arena, (size_t)n, sizeof *e);
+    for (int64_t i = 0; e && i < n; i++) {
+        for (size_t j = 0; !e[i] && j < p->sizes.n; j++)
+            if (p->sizes.v[j].node == v->node && p->sizes.v[j].element == i) e[i] = p->sizes.v[j].symbol;
+        if (e[i]) continue;
+        snprintf(name, sizeof name, "runtime%zu", p->sizes.n);
+        e[i] = tsr_extent_symbol(p->c, name, INT64_MIN, INT64_MAX);
+        if (!e[i] || !vec_push(p->c, &p->sizes, ((struct imp_size){v->node, i, e[i], true}))) return;
+    }
+    v->shape_value = e;
+}
+
 static bool known_of(struct imp *p, const struct hlo_op *op, int i, struct known *k) {
     if (i >= op->noperand) return false;
-    const struct imp_value *v = imp_value(p, op->operand[i]);
+    struct imp_value *v = imp_value(p, op->operand[i]);
+    if (!v->shape_value) name_elements(p, v);
     *k = (struct known){v->type, v->type && v->shape_value ? hlo_type_count(v->type) : 0, v->shape_value};
     return k->v != NULL;
 }
@@ -429,7 +449,7 @@ bool imp_shape_param(struct imp *p, int arg, struct imp_value *v) {
     for (int64_t i = 0; i < n; i++) {
         snprintf(name, sizeof name, v->type->rank ? "arg%d[%lld]" : "arg%d", arg, (long long)i);
         e[i] = tsr_extent_symbol(p->c, name, v->type->rank ? INT32_MIN : 0, INT32_MAX);
-        if (!e[i] || !vec_push(p->c, &p->sizes, ((struct imp_size){v->node, i, e[i]}))) return false;
+        if (!e[i] || !vec_push(p->c, &p->sizes, ((struct imp_size){v->node, i, e[i], false}))) return false;
     }
     v->shape_value = e;
     return true;
@@ -437,13 +457,27 @@ bool imp_shape_param(struct imp *p, int arg, struct imp_value *v) {
 
 /* ---- asking for them --------------------------------------------------------------------------------------------- */
 
+/* Is e made of what only a run knows? */
+static bool is_runtime(const struct imp *p, ext e) {
+    for (size_t i = 0; e->op == EXT_SYMBOL && i < p->sizes.n; i++)
+        if (p->sizes.v[i].symbol == e) return p->sizes.v[i].runtime;
+    for (int i = 0; i < e->n; i++)
+        if (is_runtime(p, e->arg[i])) return true;
+    return false;
+}
+
 /* The arguments that e is made of now give sizes. */
 static bool need_sizes(struct imp *p, ext e) {
     for (size_t i = 0; e->op == EXT_SYMBOL && i < p->sizes.n; i++)
-        if (p->sizes.v[i].symbol == e) return !tsr_fn_size(p->c, p->sizes.v[i].param, p->sizes.v[i].element, e);
+        if (p->sizes.v[i].symbol == e) return !tsr_fn_size(p->c, p->sizes.v[i].node, p->sizes.v[i].element, e);
     for (int i = 0; i < e->n; i++)
         if (!need_sizes(p, e->arg[i])) return false;
     return true;
+}
+
+static bool not_sizes(struct imp *p, const struct hlo_op *op, int i) {
+    return !err_any(p->c) && imp_fail(p, op, "operand %d gives sizes, but depends on values known only when the "
+        "program runs; sizes may be made of constants, sizes of arguments and integer arguments", i);
 }
 
 bool imp_extents(struct imp *p, const struct hlo_op *op, int i, int n, const tsr_extent **out) {
@@ -454,15 +488,32 @@ bool imp_extents(struct imp *p, const struct hlo_op *op, int i, int n, const tsr
     if (!v->type || v->type->kind != HLO_T_TENSOR || hlo_type_count(v->type) != n || n > SHAPE_MAX)
         return imp_fail(p, op, "operand %d gives sizes: %d integers are needed", i, n);
     bool have = known_of(p, op, i, &k);
-    for (int j = 0; have && j < n; j++) have = k.v[j] != NULL;
-    if (!have && !imp_const_ints(p, op, i, folded, n))
-        return !err_any(p->c) && imp_fail(p, op, "operand %d gives sizes, but depends on values known only when the "
-            "program runs; sizes may be made of constants, sizes of arguments and integer arguments", i);
+    for (int j = 0; have && j < n; j++) have = k.v[j] && !is_runtime(p, k.v[j]);
+    if (!have && !imp_const_ints(p, op, i, folded, n)) return not_sizes(p, op, i);
     for (int j = 0; j < n; j++) {
         out[j] = have ? k.v[j] : number(p, folded[j]);
         if (!out[j] || !need_sizes(p, out[j])) return false;
     }
     return true;
+}
+
+bool imp_slice_sizes(struct imp *p, const struct hlo_op *op, int start, int limit, int n, const tsr_extent **out) {
+    struct known a, b;
+    bool have = known_of(p, op, start, &a) && known_of(p, op, limit, &b) && a.n == n && b.n == n;
+    for (int i = 0; i < n; i++) {
+        out[i] = have && a.v[i] && b.v[i] ? sub(p, b.v[i], a.v[i]) : NULL;
+        if (!out[i] || is_runtime(p, out[i])) return not_sizes(p, op, limit);
+        if (!need_sizes(p, out[i])) return false;
+    }
+    return true;
+}
+
+bool imp_is_runtime(struct imp *p, const struct hlo_op *op, int i) {
+    struct known k;
+    if (!known_of(p, op, i, &k)) return false;
+    for (int64_t j = 0; j < k.n; j++)
+        if (k.v[j] && is_runtime(p, k.v[j])) return true;
+    return false;
 }
 
 bool imp_shape_holds(struct imp *p, const struct hlo_op *op, int i, const char *what) {
