@@ -480,6 +480,8 @@ static const struct {
         "t.mlir:2:3: 'stablehlo.if': region 0 has 0 blocks, not one"},
     {F("%a: tensor<2xf32>", "  %0 = stablehlo.slice %a [0:1 : (tensor<2xf32>) -> tensor<1xf32>"),
         "t.mlir:2:34: expected a stride"},
+    {"\"a.b\\00c\"() : () -> ()", "t.mlir:1:10: the name before this has a byte \\00 in it"},
+    {"func.func @\"f\\00\"() { return }", "t.mlir:1:18: the name before this has a byte \\00 in it"},
 };
 
 TEST(errors_at_their_places) {

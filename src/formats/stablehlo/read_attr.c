@@ -14,7 +14,7 @@
 static bool symbol_part(struct reader *r, const char **s, size_t *n) {
     if (lex_peek(&r->x) != '@') return lex_expected(&r->x, "a symbol, @name");
     r->x.p++;
-    if (lex_peek(&r->x) == '"') return lex_string(&r->x, &r->m->arena, s, n);
+    if (lex_peek(&r->x) == '"') return lex_string(&r->x, &r->m->arena, s, n) && read_is_name(r, *s, *n);
     const char *p = r->x.p;
     while (p < r->x.end && (lex_is_word((unsigned char)*p) || *p == '-')) p++;
     *n = (size_t)(p - r->x.p);

@@ -29,6 +29,10 @@ static bool grow_names(struct reader *r) {
     return true;
 }
 
+bool read_is_name(struct reader *r, const char *s, size_t n) {
+    return !memchr(s, 0, n) || hlo_fail(r->m, lex_here(&r->x), "the name before this has a byte \\00 in it");
+}
+
 const struct read_name *read_name(struct reader *r, const char *s, size_t n) {
     uint32_t hash = (uint32_t)hash_bytes(0, s, n);
     if (r->names.n * 2 >= r->names.slots && !grow_names(r)) return NULL;
@@ -37,6 +41,7 @@ const struct read_name *read_name(struct reader *r, const char *s, size_t n) {
         const struct read_name *name = r->names.slot[i];
         if (name->hash == hash && name->n == n && memcmp(name->text, s, n) == 0) return name;
     }
+    if (!read_is_name(r, s, n)) return NULL;
     struct read_name *name = arena_alloc(&r->m->arena, sizeof *name);
     char *text = arena_alloc(&r->m->arena, n + 1);
     if (!name || !text) return NULL;

@@ -68,6 +68,7 @@ bool read_deeper(struct reader *r); /* one level of nesting more; false: too dee
 
 /* names */
 const struct read_name *read_name(struct reader *r, const char *s, size_t n);
+bool read_is_name(struct reader *r, const char *s, size_t n); /* names end at a NUL byte, so none is inside */
 
 /* %names (read_ssa.c) */
 bool read_ssa_define(struct reader *r, const struct read_ssa *s); /* hash and head aside */
