@@ -2,15 +2,15 @@
 #include <string.h>
 
 #include "emit/text.h"
+#include "tile/vmath_text.h"
 
-extern const char tsr_text_vmath_int[], tsr_text_vmath_f32[], tsr_text_vmath_f64[], tsr_text_vmath_mixed[],
-    tsr_text_vmath_complex[], tsr_text_vmath_cast[], tsr_text_prelude_c[], tsr_text_helpers_c[];
+extern const char tsr_text_prelude_c[], tsr_text_helpers_c[];
 
 void emit_c_prelude(struct str *out) {
     str_put(out, tsr_text_prelude_c);
-    const char *const part[] = {tsr_text_vmath_int, tsr_text_vmath_f32, tsr_text_vmath_f64, tsr_text_vmath_mixed,
-        tsr_text_vmath_complex, tsr_text_vmath_cast};
-    for (size_t i = 0; i < sizeof part / sizeof *part; i++) str_put(out, part[i]);
+#define X(part) str_put(out, tsr_text_vmath_##part);
+    VMATH_PARTS(X)
+#undef X
     str_put(out, tsr_text_helpers_c);
 }
 

@@ -30,6 +30,7 @@ struct jit {
     tsr_ctx *c;
     bool now;
     struct jit_tool tool;
+    struct str prelude; /* of every unit */
     struct jit_unit *units, *open;
     pthread_t thread;
     pthread_mutex_t lock;
@@ -64,7 +65,7 @@ static void *work(void *arg) {
             continue;
         }
         pthread_mutex_unlock(&j->lock);
-        u->so = jit_tool_build(&j->tool, u->text.s, u->text.n);
+        u->so = jit_tool_build(&j->tool, j->prelude.s, u->text.s);
         pthread_mutex_lock(&j->lock);
         if (u->so) publish(u);
         str_release(&u->text);
@@ -86,9 +87,13 @@ struct jit *jit_open(tsr_ctx *c, bool *failed) {
     if (!j) return *failed = true, NULL;
     j->c = c, j->tool = tool, j->now = strcmp(mode, "now") == 0;
     j->tool.background = !j->now;
+    str_init(&j->prelude, c);
+    emit_c_prelude(&j->prelude);
     pthread_mutex_init(&j->lock, NULL);
     pthread_cond_init(&j->wake, NULL), pthread_cond_init(&j->done, NULL);
-    if (pthread_create(&j->thread, NULL, work, j)) {
+    *failed = j->prelude.failed;
+    if (*failed || pthread_create(&j->thread, NULL, work, j)) {
+        str_release(&j->prelude);
         mem_del(c, j);
         return NULL;
     }
@@ -115,6 +120,7 @@ void jit_close(struct jit *j) {
     mem_array_free(j->c, j->room, (size_t)j->rooms, sizeof *j->room);
     pthread_mutex_destroy(&j->lock);
     pthread_cond_destroy(&j->wake), pthread_cond_destroy(&j->done);
+    str_release(&j->prelude);
     mem_del(j->c, j);
 }
 
@@ -123,7 +129,6 @@ static struct jit_unit *open_unit(struct jit *j) {
     struct jit_unit *u = mem_new(j->c, struct jit_unit);
     if (!u) return NULL;
     str_init(&u->text, j->c);
-    emit_c_prelude(&u->text);
     pthread_mutex_lock(&j->lock);
     u->next = j->units, j->units = u;
     pthread_mutex_unlock(&j->lock);

@@ -167,10 +167,10 @@ static bool seal(const char *path) {
     return f && fclose(f) == 0 && ok;
 }
 
-static bool write_text(const char *path, const char *text, size_t n) {
+static bool write_text(const char *path, const char *prelude, const char *text) {
     FILE *f = fopen(path, "wb");
     if (!f) return false;
-    bool ok = fwrite(text, 1, n, f) == n;
+    bool ok = fputs(prelude, f) >= 0 && fputs(text, f) >= 0;
     return fclose(f) == 0 && ok;
 }
 
@@ -201,7 +201,7 @@ static void say_why(const char *log) {
     unmap_bytes(b);
 }
 
-static void *compile(struct jit_tool *t, const char *text, size_t n, const char *entry) {
+static void *compile(struct jit_tool *t, const char *prelude, const char *text, const char *entry) {
     char dir[600], from[640], to[640], log[640];
     snprintf(dir, sizeof dir, "%s/build-XXXXXX", *t->folder ? t->folder : "/tmp");
     if (!mkdtemp(dir)) return NULL;
@@ -209,9 +209,9 @@ static void *compile(struct jit_tool *t, const char *text, size_t n, const char 
     snprintf(to, sizeof to, "%s/k.so", dir);
     snprintf(log, sizeof log, "%s/log", dir);
     double start = clock_seconds();
-    bool built = write_text(from, text, n) && run_compiler(t, from, to, log);
+    bool built = write_text(from, prelude, text) && run_compiler(t, from, to, log);
     void *so = NULL;
-    if (built) log_line(1, "C tier: %zu bytes of text compiled in %.2f s", n, clock_seconds() - start);
+    if (built) log_line(1, "C tier: %zu bytes of text compiled in %.2f s", strlen(text), clock_seconds() - start);
     if (built && *entry && seal(to) && rename(to, entry) == 0) {
         so = dlopen(entry, RTLD_NOW | RTLD_LOCAL);
         shrink(t->folder);
@@ -222,13 +222,13 @@ static void *compile(struct jit_tool *t, const char *text, size_t n, const char 
     return so;
 }
 
-void *jit_tool_build(struct jit_tool *t, const char *text, size_t n) {
+void *jit_tool_build(struct jit_tool *t, const char *prelude, const char *text) {
     char entry[600] = "";
     if (atomic_load(&t->stopped)) return NULL;
     if (*t->folder) {
         uint64_t key[2];
         for (int i = 0; i < 2; i++) {
-            key[i] = hash_str(hash_bytes((uint64_t)i + 1, text, n), t->identity);
+            key[i] = hash_str(hash_str(hash_str((uint64_t)i + 1, prelude), text), t->identity);
             key[i] = hash_mix(hash_str(key[i], t->compiler), (uint64_t)cpu_isa());
             for (int f = 0; f < FLAGS; f++) key[i] = hash_str(key[i], flags[f]);
         }
@@ -239,5 +239,5 @@ void *jit_tool_build(struct jit_tool *t, const char *text, size_t n) {
         }
         unlink(entry);
     }
-    return compile(t, text, n, entry);
+    return compile(t, prelude, text, entry);
 }
