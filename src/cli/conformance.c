@@ -7,6 +7,7 @@
 
 #include "base/vec.h"
 #include "cli/verbs.h"
+#include "device/cpu/jit_cache.h"
 #include "formats/stablehlo/conform.h"
 
 struct options {
@@ -15,7 +16,7 @@ struct options {
 };
 #define AT(member) offsetof(struct options, member)
 static const struct cli_option table[] = {
-    {"tier", 't', CLI_TEXT, AT(tier), "TIER", 0, 0, "reference (obvious loops), vm (compiled; the default) or c"},
+    {"tier", 't', CLI_TEXT, AT(tier), "TIER", 0, 0, "reference (obvious loops), vm (the tile VM; the default) or c (compiled C)"},
     {"filter", 'f', CLI_TEXT, AT(filter), "TEXT", 0, 0, "only cases whose name has TEXT in it"},
     {"shard", 0, CLI_TEXT, AT(shard), "I/N", 0, 0, "only every Nth file, counted from I (0 to N-1)"},
     {"list-failures", 'l', CLI_FLAG, AT(list), NULL, 0, 0, "each failed and skipped case with its reason"},
@@ -101,7 +102,7 @@ static int run_suite(const char *path, const struct options *o, struct conform_o
     co->stop = cli_catch_interrupt();
     tsr_status s = conform_run(c, path, co, count, &t);
     if (t.row.n) qsort(t.row.v, t.row.n, sizeof *t.row.v, by_op);
-    if (!s && o->json) print_json(&t, co->tier == CONFORM_VM ? "vm" : "reference");
+    if (!s && o->json) print_json(&t, o->tier);
     else if (!s) print_text(&t, o->list);
     bool clean = !s && !t.failed && !t.count[CONFORM_FAILED];
     for (size_t i = 0; i < t.row.n; i++) mem_strfree(c, t.row.v[i].op);
@@ -127,10 +128,14 @@ static int run(const struct cli_verb *v, int argc, char **argv) {
     int code;
     if (!cli_parse(v, &argc, argv, &o, &code)) return code;
     if (strcmp(argv[0], "stablehlo")) return cli_usage(v, "there is no suite \"%s\": stablehlo", argv[0]);
-    if (!strcmp(o.tier, "c")) return cli_usage(v, "the C tier is not built yet; take --tier reference or --tier vm");
-    if (strcmp(o.tier, "vm") && strcmp(o.tier, "reference"))
-        return cli_usage(v, "there is no tier \"%s\": reference, vm", o.tier);
-    co.tier = *o.tier == 'v' ? CONFORM_VM : CONFORM_REFERENCE;
+    if (strcmp(o.tier, "vm") && strcmp(o.tier, "reference") && strcmp(o.tier, "c"))
+        return cli_usage(v, "there is no tier \"%s\": reference, vm, c", o.tier);
+    struct jit_tool tool;
+    if (*o.tier == 'c' && !jit_tool_find(&tool))
+        return cli_usage(v, "--tier c needs a C compiler: install gcc or clang, or name one with TSR_CC");
+    if (*o.tier == 'c') setenv("TSR_JIT", "now", 1);
+    else setenv("TSR_JIT", "off", 1);
+    co.tier = *o.tier == 'r' ? CONFORM_REFERENCE : CONFORM_VM;
     co.filter = o.filter;
     if (!parse_shard(o.shard, &co)) return cli_usage(v, "--shard takes I/N with 0 <= I < N, not \"%s\"", o.shard);
     return run_suite(argv[1], &o, &co);
