@@ -162,6 +162,7 @@ static const struct hlo_quant *read_quant(struct reader *r) {
 /* ---- shaped types ----------------------------------------------------------------------------------------------- */
 
 static const struct hlo_type *opaque(struct reader *r, const char *from, const char *to) {
+    if (!read_is_name(r, from, (size_t)(to - from))) return NULL;
     char *text = arena_alloc(&r->m->arena, (size_t)(to - from) + 1);
     if (!text) return NULL;
     memcpy(text, from, (size_t)(to - from));
