@@ -216,7 +216,7 @@ const struct hlo_type *hlo_type_function(struct hlo_module *m, int nin, const st
     const struct hlo_type *const *out);
 bool hlo_type_static(const struct hlo_type *t);                      /* a tensor without '?' */
 int64_t hlo_type_count(const struct hlo_type *t); /* elements of a static tensor; -1: overflow, '?' */
-void hlo_type_text(struct str *out, const struct hlo_type *t);       /* "tensor<4x?xf32>"; print_attr.c */
+void hlo_type_text(struct str *out, const struct hlo_type *t);       /* "tensor<4x?xf32>" */
 void hlo_attr_text(struct str *out, const struct hlo_attr *a);       /* as the printer writes it; print_attr.c */
 
 /* Attributes, in the module's arena; arrays are copied unless said. */

@@ -1,4 +1,4 @@
-/* print.h: the inside of the printer: text of numbers, attributes, types, and the names of values.
+/* print.h: the inside of the printer: text of numbers and attributes, the names of values, the forms of operations.
  *
  * The printer writes what MLIR's own printer writes for the same program (stablehlo-opt), so that texts of both can be
  * compared line by line. It never fails on its own: out of memory sets str.failed, which the caller looks at once. */
