@@ -16,7 +16,7 @@ struct options {
 };
 #define AT(member) offsetof(struct options, member)
 static const struct cli_option table[] = {
-    {"tier", 't', CLI_TEXT, AT(tier), "TIER", 0, 0, "reference (obvious loops), vm (the tile VM; the default) or c (compiled C)"},
+    {"tier", 't', CLI_TEXT, AT(tier), "TIER", 0, 0, "reference (obvious loops), vm (the default) or c (machine code)"},
     {"filter", 'f', CLI_TEXT, AT(filter), "TEXT", 0, 0, "only cases whose name has TEXT in it"},
     {"shard", 0, CLI_TEXT, AT(shard), "I/N", 0, 0, "only every Nth file, counted from I (0 to N-1)"},
     {"list-failures", 'l', CLI_FLAG, AT(list), NULL, 0, 0, "each failed and skipped case with its reason"},
@@ -122,20 +122,30 @@ static bool parse_shard(const char *text, struct conform_options *co) {
     return true;
 }
 
+/* The C tier is the VM's with every kernel compiled before its first launch (TSR_JIT). */
+static const struct tier { const char *name; enum conform_tier tier; const char *jit; } tiers[] = {
+    {"reference", CONFORM_REFERENCE, "off"}, {"vm", CONFORM_VM, "off"}, {"c", CONFORM_VM, "now"},
+};
+
+static const struct tier *find_tier(const char *name) {
+    for (size_t i = 0; i < sizeof tiers / sizeof *tiers; i++)
+        if (!strcmp(tiers[i].name, name)) return &tiers[i];
+    return NULL;
+}
+
 static int run(const struct cli_verb *v, int argc, char **argv) {
     struct options o = {.tier = "vm"};
     struct conform_options co = {0};
     int code;
     if (!cli_parse(v, &argc, argv, &o, &code)) return code;
     if (strcmp(argv[0], "stablehlo")) return cli_usage(v, "there is no suite \"%s\": stablehlo", argv[0]);
-    if (strcmp(o.tier, "vm") && strcmp(o.tier, "reference") && strcmp(o.tier, "c"))
-        return cli_usage(v, "there is no tier \"%s\": reference, vm, c", o.tier);
+    const struct tier *t = find_tier(o.tier);
     struct jit_tool tool;
-    if (*o.tier == 'c' && !jit_tool_find(&tool))
+    if (!t) return cli_usage(v, "there is no tier \"%s\": reference, vm, c", o.tier);
+    if (!strcmp(o.tier, "c") && !jit_tool_find(&tool))
         return cli_usage(v, "--tier c needs a C compiler: install gcc or clang, or name one with TSR_CC");
-    if (*o.tier == 'c') setenv("TSR_JIT", "now", 1);
-    else setenv("TSR_JIT", "off", 1);
-    co.tier = *o.tier == 'r' ? CONFORM_REFERENCE : CONFORM_VM;
+    co.tier = t->tier;
+    setenv("TSR_JIT", t->jit, 1);
     co.filter = o.filter;
     if (!parse_shard(o.shard, &co)) return cli_usage(v, "--shard takes I/N with 0 <= I < N, not \"%s\"", o.shard);
     return run_suite(argv[1], &o, &co);

@@ -122,7 +122,10 @@ ok "conformance" exits 1 "1 passed, 1 failed, 0 skipped" "$program" conformance 
 ok "conformance says why" exits 1 "element 1 is 2, expected 3" "$program" conformance stablehlo "$work/case.mlir" -l
 ok "conformance filter" exits 0 "1 passed, 0 failed" "$program" conformance stablehlo "$work/case.mlir" -f right
 ok "conformance shard" exits 2 "0 <= I < N" "$program" conformance stablehlo "$work/case.mlir" --shard 2/2
-ok "conformance tier" exits 2 "not built yet" "$program" conformance stablehlo "$work/case.mlir" --tier c
+ok "conformance tier" exits 2 "reference, vm, c" "$program" conformance stablehlo "$work/case.mlir" --tier d
+if command -v cc gcc clang >/dev/null 2>&1; then
+    ok "conformance C tier" exits 0 "1 passed, 0 failed" "$program" conformance stablehlo "$work/case.mlir" -t c -f right
+fi
 ok "conformance suite" exits 2 'no suite "onnx"' "$program" conformance onnx "$work/case.mlir"
 
 # ---- training, JSON, predict
