@@ -124,8 +124,11 @@ ok "conformance filter" exits 0 "1 passed, 0 failed" "$program" conformance stab
 ok "conformance shard" exits 2 "0 <= I < N" "$program" conformance stablehlo "$work/case.mlir" --shard 2/2
 ok "conformance tier" exits 2 "reference, vm, c" "$program" conformance stablehlo "$work/case.mlir" --tier d
 if command -v cc gcc clang >/dev/null 2>&1; then
-    ok "conformance C tier" exits 0 "1 passed, 0 failed" "$program" conformance stablehlo "$work/case.mlir" -t c -f right
+    ok "conformance C tier" exits 0 "1 passed, 0 failed" env TSR_CACHE="$work/kernels" \
+        "$program" conformance stablehlo "$work/case.mlir" -t c -f right
 fi
+ok "conformance without a compiler" exits 2 "TSR_CC" env TSR_CC=/no/such/compiler \
+    "$program" conformance stablehlo "$work/case.mlir" --tier c
 ok "conformance suite" exits 2 'no suite "onnx"' "$program" conformance onnx "$work/case.mlir"
 
 # ---- training, JSON, predict

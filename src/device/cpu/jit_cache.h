@@ -18,8 +18,8 @@ struct jit_tool {
 
 /* TSR_CC, else the first of cc, gcc, clang on PATH. False: no compiler. */
 bool jit_tool_find(struct jit_tool *t);
-/* The two texts, one behind the other, as a loaded shared object (dlopen), from the cache or from the compiler; NULL: it
- * could not be had (said at TSR_DEBUG=1). */
+/* The two texts, one behind the other, as a loaded shared object (dlopen), from the cache or from the compiler; NULL:
+ * it could not be had (said at TSR_DEBUG=1). */
 void *jit_tool_build(struct jit_tool *t, const char *prelude, const char *text);
 void jit_tool_stop(struct jit_tool *t); /* from another thread: ends a compiler that runs; later builds give NULL */
 
