@@ -145,7 +145,7 @@ static const struct row rows[] = {
     {TSR_S_ASINH, q_asinh, at_ends, 9, 3.5, 1, 0, 0},
     {TSR_S_ACOSH, q_acosh, at_ends, 9, 3.5, 1, 0, 0},
     {TSR_S_ATANH, q_atanh, at_ends, 9, 3, 1, 0, 0},
-    {TSR_S_LOGISTIC, q_logistic, at_logistic, 20, 4.5, 1, 0x1p-9, 0x1p-9},
+    {TSR_S_LOGISTIC, q_logistic, at_logistic, 20, 6, 1, 0x1p-9, 0x1p-9},
     {TSR_S_DIV, q_div, circle, 9, 3, 1, 0, 0},
     {TSR_S_POW, q_pow, circle, 4, 3, 1, 0x1p-9, 1},
 };
