@@ -279,8 +279,8 @@ static ext element_gather(struct imp *p, const struct hlo_op *op, const struct h
     int n;
     int64_t from;
     const int64_t *size = hlo_get_ints(op, "slice_sizes", &n);
-    if (!shape_known_of(p, op, 0, &x) || !shape_known_of(p, op, 1, &index) || x.type->rank != 1 || n != 1 || size[0] != 1 ||
-        index.n != hlo_type_count(t) || !constant_at(&index, i, &from)) return NULL;
+    if (!shape_known_of(p, op, 0, &x) || !shape_known_of(p, op, 1, &index) || x.type->rank != 1) return NULL;
+    if (n != 1 || size[0] != 1 || index.n != hlo_type_count(t) || !constant_at(&index, i, &from)) return NULL;
     return at(&x, from < 0 ? 0 : from >= x.n ? x.n - 1 : from);
 }
 
