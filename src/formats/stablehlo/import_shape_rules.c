@@ -254,8 +254,8 @@ static ext element_slice(struct imp *p, const struct hlo_op *op, const struct hl
 static ext element_dynamic_slice(struct imp *p, const struct hlo_op *op, const struct hlo_type *t, int64_t i) {
     struct shape_known x, start;
     int64_t from;
-    if (t->rank != 1 || !shape_known_of(p, op, 0, &x) || !shape_known_of(p, op, 1, &start) || !constant_at(&start, 0, &from))
-        return NULL;
+    if (t->rank != 1 || !shape_known_of(p, op, 0, &x) || !shape_known_of(p, op, 1, &start)) return NULL;
+    if (!constant_at(&start, 0, &from)) return NULL;
     from = from > x.n - t->dim[0] ? x.n - t->dim[0] : from;
     return at(&x, (from < 0 ? 0 : from) + i);
 }
