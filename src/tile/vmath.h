@@ -29,7 +29,7 @@
  * Errors, measured over dense samples by tests/tile/test_vmath.c and test_vmath_complex.c: at most 2 ulp in f32, at
  * most 4 ulp in f64 (lgamma: 8). Only the absolute error is bounded in f64 for lgamma and digamma of x < 0, and for
  * digamma of 0.5 to 2 but for 1/8 around its zero, where it is right again. c64: half a unit in each part. c128: 4
- * units in each part (tan, tanh, logistic: 6), where a part of expm1, logistic or pow that cancels below 1/500 of the modulus is
+ * units in each part (tan, tanh, logistic: 6); a part of expm1, logistic, pow that cancels below modulus / 500 is
  * held to the error of one that does not. Corner cases follow C99 Annex F and scalar.h. Polynomials are minimax fits
  * (Remez, relative error) made for this project; where a method is not folklore its source is named at the function. */
 #ifndef TILE_VMATH_H
