@@ -248,7 +248,8 @@ bool imp_const_ints(struct imp *p, const struct hlo_op *op, int i, int64_t *out,
     bool have = shape_known_of(p, op, i, &k);
     for (int j = 0; have && j < n; j++) have = k.v[j] && tsr_extent_is_int(k.v[j], &out[j]);
     const struct hlo_op *from = op->operand[i]->op;
-    const struct hlo_attr *a = from && from->code == HLO_OP_CONSTANT && shape_is_int(v->type) ? hlo_get(from, "value") : NULL;
+    bool literal = from && from->code == HLO_OP_CONSTANT && shape_is_int(v->type);
+    const struct hlo_attr *a = literal ? hlo_get(from, "value") : NULL;
     if (have) return true;
     if (a && a->kind == HLO_A_ELEMENTS) return hlo_elements_ints(p->c, a, out);
     return v->node && !p->lift && folded(p, v->node, out, n);

@@ -173,7 +173,8 @@ static ext element_compare(struct imp *p, const struct hlo_op *op, const struct 
 static ext element_clamp(struct imp *p, const struct hlo_op *op, const struct hlo_type *t, int64_t i) {
     struct shape_known low, x, high;
     (void)t;
-    if (!shape_known_of(p, op, 0, &low) || !shape_known_of(p, op, 1, &x) || !shape_known_of(p, op, 2, &high)) return NULL;
+    if (!shape_known_of(p, op, 0, &low) || !shape_known_of(p, op, 1, &x)) return NULL;
+    if (!shape_known_of(p, op, 2, &high)) return NULL;
     return clamp(p, at(&low, i), at(&x, i), at(&high, i));
 }
 
@@ -204,7 +205,8 @@ static ext element_select(struct imp *p, const struct hlo_op *op, const struct h
     const struct hlo_op *div = floor_division(op);
     struct shape_known which, x, y;
     (void)t;
-    if (div && shape_known_of(p, div, 0, &x) && shape_known_of(p, div, 1, &y) && at(&x, i) && at(&y, i) && at(&y, i)->lo > 0)
+    bool known = div && shape_known_of(p, div, 0, &x) && shape_known_of(p, div, 1, &y) && at(&x, i) && at(&y, i);
+    if (known && at(&y, i)->lo > 0)
         return floor_of(p, at(&x, i), at(&y, i));
     if (!shape_known_of(p, op, 0, &which)) return NULL;
     ext a = shape_known_of(p, op, 1, &x) ? at(&x, i) : NULL, b = shape_known_of(p, op, 2, &y) ? at(&y, i) : NULL;
