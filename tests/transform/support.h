@@ -79,7 +79,7 @@ static inline double difference_along(tsr_ctx *c, const tsr_fn *f, const struct 
         v[side + 1] = pair((int)f->result.n, u, out, scale);
     }
     double left = (v[1] - v[0]) / h, right = (v[2] - v[1]) / h;
-    return fabs(left - right) <= 1e-3 * *scale ? (v[2] - v[0]) / (2 * h) : NAN;
+    return fabs(left - right) <= 2e-5 * *scale ? (v[2] - v[0]) / (2 * h) : NAN;
 }
 
 static int judged, kinks; /* derivatives compared; instances that sat on a kink */
