@@ -2,6 +2,8 @@
  * programs that run at once do not see halves of it. */
 #include "suite.h"
 
+#include "harness.h"
+
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,4 +116,20 @@ char *suite_read(const char *path, size_t *n) {
     }
     fclose(f);
     return p;
+}
+
+void suite_each(const char *suite, const char *folder, const char *suffix, bool (*wanted)(const char *name),
+    suite_visit *visit, void *user) {
+    const char *root = suite_find(suite);
+    if (!root) SKIP(SUITE_MISSING);
+    struct suite_files f = suite_list(root, folder, suffix);
+    for (int i = 0; i < f.n; i++) {
+        if (!wanted(f.name[i])) continue;
+        test_case("%s", f.name[i]);
+        size_t n = 0;
+        char *text = suite_read(f.path[i], &n);
+        if (CHECK(text != NULL)) visit(user, f.name[i], text, n);
+        free(text);
+    }
+    suite_list_free(&f);
 }

@@ -12,6 +12,7 @@
 #ifndef TESTS_SUITE_H
 #define TESTS_SUITE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define SUITE_MISSING "no such suite in the folder TSR_SUITES names (default: ../shared/suites)"
@@ -25,6 +26,12 @@ struct suite_files {
 };
 struct suite_files suite_list(const char *root, const char *folder, const char *suffix); /* n 0: none */
 void suite_list_free(struct suite_files *f);
+
+/* Each file of a folder of a suite whose name is wanted is a case: visit gets its text. The test is skipped where the
+ * suite is missing. */
+typedef void suite_visit(void *user, const char *name, char *text, size_t n);
+void suite_each(const char *suite, const char *folder, const char *suffix, bool (*wanted)(const char *name),
+    suite_visit *visit, void *user);
 
 /* The bytes of a file, with a NUL after them; NULL: it cannot be read. Freed with free(). */
 char *suite_read(const char *path, size_t *n);

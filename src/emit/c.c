@@ -42,16 +42,6 @@ static void write_arrays(struct writer *w) {
 
 /* ---- control flow ---- */
 
-static const char *copy_name(struct writer *w, tsr_tv v, char room[24]) {
-    struct str s;
-    str_init(&s, w->k->c);
-    put_array(w, &s, v);
-    w->out->failed |= s.failed;
-    snprintf(room, 24, "%s", s.s);
-    str_release(&s);
-    return room;
-}
-
 static void write_copy(struct writer *w, const char *to, const char *from, const struct tile_type *t) {
     if (strcmp(to, from) == 0) return;
     put_line(w, "TSR_FREE");
@@ -65,7 +55,7 @@ static void write_initial(struct writer *w, const tsr_tv *init, int n, tsr_tv fi
         char to[24], from[24];
         if (tile_count(t) == 1)
             put_line(w, "%s v%d = v%d;", emit_type(t->dtype), first + i, emit_root(w->k, init[i]));
-        else write_copy(w, copy_name(w, first + i, to), copy_name(w, init[i], from), t);
+        else write_copy(w, array_name(w, first + i, to), array_name(w, init[i], from), t);
     }
 }
 
@@ -106,12 +96,12 @@ static void write_moves(struct writer *w, const tsr_tv *from, int n, tsr_tv to, 
                 else put_line(w, "v%d = n%d;", to + i, to + i);
                 continue;
             }
-            copy_name(w, to + i, a), copy_name(w, from[i], b);
+            array_name(w, to + i, a), array_name(w, from[i], b);
             bool wait = false; /* the source is a place that this move overwrites */
             for (int j = 0; j < n; j++) {
                 char c[24];
                 if (j == i || tile_count(tile_type_of(w->p, to + j)) == 1) continue;
-                wait |= strcmp(copy_name(w, to + j, c), b) == 0;
+                wait |= strcmp(array_name(w, to + j, c), b) == 0;
             }
             if (strcmp(a, b) == 0) continue;
             if (!wait) {

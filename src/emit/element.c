@@ -124,10 +124,14 @@ static struct tile_type loop_type(const tsr_tile *p, const struct tile_inst *in)
     return t;
 }
 
-void put_array(struct writer *w, struct str *s, tsr_tv v) {
-    while (w->k->value.v[v].home == EMIT_SAME) v = w->k->value.v[v].same;
-    if (w->k->value.v[v].same != TSR_TV_NONE) v = w->k->value.v[v].same;
-    str_printf(s, "a%d", v);
+tsr_tv emit_place(const struct emit_plan *k, tsr_tv v) {
+    while (k->value.v[v].home == EMIT_SAME) v = k->value.v[v].same;
+    return k->value.v[v].same != TSR_TV_NONE ? k->value.v[v].same : v;
+}
+
+const char *array_name(struct writer *w, tsr_tv v, char room[24]) {
+    snprintf(room, 24, "a%d", emit_place(w->k, v));
+    return room;
 }
 
 /* Dense element of tile v that belongs to the loop's indices. */
@@ -137,8 +141,7 @@ static void put_element(struct writer *w, struct str *s, const struct tile_inst 
     int64_t stride[TSR_TILE_MAX_RANK], n = 1;
     bool any = false;
     for (int i = t->rank - 1; i >= 0; i--) stride[i] = n, n *= t->extent[i];
-    put_array(w, s, v);
-    str_putc(s, '[');
+    str_printf(s, "a%d[", emit_place(w->k, v));
     for (int i = 0; i < loop.rank; i++) {
         int own = in->op == TILE_TRANSPOSE ? in->extent[i] : i;
         if (loop.extent[i] == 1 || t->extent[own] == 1) continue;

@@ -206,9 +206,7 @@ static void write_member(struct writer *w, const struct tile_inst *in) {
         put_value(w, &s, in);
         str_putc(&s, ';');
         if (e->home == EMIT_ARRAY) {
-            str_put(&s, " ");
-            put_array(w, &s, in->result);
-            str_putc(&s, '[');
+            str_printf(&s, " a%d[", emit_place(w->k, in->result));
             const struct emit_group *g = &w->k->group.v[w->group];
             int64_t n = 1;
             for (int i = g->rank - 1; i >= 0; i--) {

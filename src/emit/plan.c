@@ -173,27 +173,11 @@ static bool group_instructions(struct planner *a) {
 
 /* ---- homes and life times ---- */
 
-/* An index that is wanted as memory becomes a loop of its own where it stands. */
-static bool want_array(struct planner *a, tsr_tv v) {
-    struct emit_plan *k = a->k;
-    struct emit_value *e = &k->value.v[v];
-    if (e->home == EMIT_INDEX) {
-        int32_t at = a->p->value.v[v].inst;
-        struct emit_group g = {.first = at, .last = at};
-        loop_shape(a->p, &a->p->inst.v[at], &g);
-        if (!vec_push(k->c, &k->group, g)) return false;
-        k->member.v[at] = e->group = (int32_t)k->group.n - 1;
-        e->home = EMIT_ARRAY;
-    }
-    if (e->home == EMIT_REGISTER) e->home = EMIT_ARRAY;
-    return true;
-}
-
-/* A splat that something other than a mapped loop reads whole: memory filled by a loop of its own. */
+/* A value that is computed wherever it is used (an index, a splat) is wanted as memory: a loop of its own fills it
+ * where it stands. */
 static bool want_filled(struct planner *a, tsr_tv v) {
     struct emit_plan *k = a->k;
     struct emit_value *e = &k->value.v[v];
-    if (e->home != EMIT_SPLAT || single(tile_type_of(a->p, v))) return true;
     int32_t at = a->p->value.v[v].inst;
     struct emit_group g = {.first = at, .last = at};
     loop_shape(a->p, &a->p->inst.v[at], &g);
@@ -201,6 +185,13 @@ static bool want_filled(struct planner *a, tsr_tv v) {
     k->member.v[at] = e->group = (int32_t)k->group.n - 1;
     e->home = EMIT_ARRAY;
     e->same = TSR_TV_NONE;
+    return true;
+}
+
+static bool want_array(struct planner *a, tsr_tv v) {
+    struct emit_value *e = &a->k->value.v[v];
+    if (e->home == EMIT_INDEX || e->home == EMIT_SPLAT) return want_filled(a, v);
+    if (e->home == EMIT_REGISTER) e->home = EMIT_ARRAY;
     return true;
 }
 
@@ -213,7 +204,7 @@ static bool choose_home(struct planner *a, int32_t at, tsr_tv v) {
     while (k->value.v[r].home == EMIT_SAME) r = k->value.v[r].same;
     int32_t g = k->member.v[at];
     bool splat = k->value.v[r].home == EMIT_SPLAT;
-    if (g < 0) return splat ? want_filled(a, r) : want_array(a, r);
+    if (g < 0) return want_array(a, r);
     if (splat || single(tile_type_of(a->p, r))) return true;
     if (in_step(a, in, v, &k->group.v[g])) {
         struct emit_group own = {0};

@@ -30,6 +30,7 @@ void write_argreduce(struct writer *w, const struct tile_inst *in);
 void write_scan(struct writer *w, const struct tile_inst *in);
 void write_dot(struct writer *w, const struct tile_inst *in, int32_t at);
 void put_const(struct str *s, const struct tile_inst *in);            /* the literal of a CONST */
-void put_array(struct writer *w, struct str *s, tsr_tv v);             /* the name of v's memory */
+tsr_tv emit_place(const struct emit_plan *k, tsr_tv v);                /* the value whose memory v has */
+const char *array_name(struct writer *w, tsr_tv v, char room[24]);     /* "a7": the name of v's memory, in room */
 
 #endif

@@ -28,17 +28,6 @@ static void put_combine(struct writer *w, const char *to, tsr_reduce op, tsr_dty
     str_put(w->out, ";\n");
 }
 
-/* The name of a tile's memory in a buffer of the caller's. */
-static const char *array_name(struct writer *w, tsr_tv v, char room[24]) {
-    struct str s;
-    str_init(&s, w->k->c);
-    put_array(w, &s, v);
-    w->out->failed |= s.failed;
-    snprintf(room, 24, "%s", s.s);
-    str_release(&s);
-    return room;
-}
-
 void write_reduce(struct writer *w, const struct tile_inst *in, int32_t at) {
     tsr_tv x = tile_operands(w->p, in)[0];
     const struct tile_type *t = tile_type_of(w->p, x);

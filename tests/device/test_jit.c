@@ -79,10 +79,7 @@ static void trained(int steps, float *weights) {
 
 TEST(same_bits_in_every_mode) {
     float vm[WIDE * OUT], other[WIDE * OUT];
-    if (!has_compiler()) {
-        test_skip("no C compiler here");
-        return;
-    }
+    if (!has_compiler()) SKIP("no C compiler here");
     open_folder();
     use("off", NULL), trained(20, vm);
     test_case("compiled first");
@@ -106,10 +103,7 @@ TEST(same_bits_in_every_mode) {
 
 TEST(damaged_entries_are_built_again) {
     float vm[WIDE * OUT], other[WIDE * OUT];
-    if (!has_compiler()) {
-        test_skip("no C compiler here");
-        return;
-    }
+    if (!has_compiler()) SKIP("no C compiler here");
     open_folder();
     use("off", NULL), trained(2, vm);
     use("now", NULL), trained(2, other);
@@ -138,10 +132,7 @@ TEST(damaged_entries_are_built_again) {
 TEST(processes_share_the_folder) {
     float vm[WIDE * OUT], other[WIDE * OUT];
     pid_t child[3];
-    if (!has_compiler()) {
-        test_skip("no C compiler here");
-        return;
-    }
+    if (!has_compiler()) SKIP("no C compiler here");
     open_folder();
     use("off", NULL), trained(2, vm);
     use("now", NULL);
@@ -177,10 +168,7 @@ TEST(the_vm_goes_on_without_a_compiler) {
 
 TEST(a_folder_that_cannot_be_written) {
     float vm[WIDE * OUT], other[WIDE * OUT];
-    if (!has_compiler()) {
-        test_skip("no C compiler here");
-        return;
-    }
+    if (!has_compiler()) SKIP("no C compiler here");
     open_folder();
     use("off", NULL), trained(2, vm);
     setenv("TSR_JIT", "now", 1), setenv("TSR_CACHE", "/proc/none/of/this", 1);

@@ -3,6 +3,7 @@
  *
  * The texts check themselves: what their check ops expect are values of the specification or worked out by hand. Each
  * runs on the reference and on the VM. If one failed, that operation would be imported as something else. */
+#include "formats/hlo_run.h"
 #include "harness.h"
 
 #include "formats/stablehlo/conform.h"
@@ -15,24 +16,6 @@ static tsr_fn *import_text(tsr_ctx *c, const char *text, struct hlo_module **m, 
     return *m ? hlo_import(*m, "main", &o, checks) : NULL;
 }
 
-static bool compare_all(tsr_ctx *c, const hlo_checks *k, tsr_node **out) {
-    bool same = true;
-    for (size_t i = 0; i < k->n && same; i++) {
-        uint8_t a[4096], b[4096];
-        struct str why;
-        size_t bytes;
-        int64_t count = 1;
-        for (int d = 0; d < tsr_node_rank(out[2 * i]); d++) count *= tsr_node_dim(out[2 * i], d);
-        if (!CHECK(tsr_dtype_bytes(tsr_node_dtype(out[2 * i]), count, &bytes) && bytes <= sizeof a)) return false;
-        if (tsr_read(c, out[2 * i], a, bytes) || tsr_read(c, out[2 * i + 1], b, bytes)) return false;
-        str_init(&why, c);
-        same = conform_compare(&k->v[i], tsr_node_dtype(out[2 * i]), count, a, b, &why);
-        CHECK_MSG(same, "check %zu: %s", i, why.s);
-        str_release(&why);
-    }
-    return same;
-}
-
 /* Reads, imports and runs the checks of @main. True: all hold. */
 static bool holds(tsr_ctx *c, const char *text, bool vm) {
     struct hlo_module *m;
@@ -41,7 +24,7 @@ static bool holds(tsr_ctx *c, const char *text, bool vm) {
     tsr_scope *scope = tsr_scope_begin(c);
     if (!scope) return false;
     tsr_fn *f = import_text(c, text, &m, &k);
-    bool ok = f && k.n && k.n <= 16 && !(vm ? tsr_run : tsr_interpret)(c, f, 0, NULL, out) && compare_all(c, &k, out);
+    bool ok = f && k.n && k.n <= 16 && !(vm ? tsr_run : tsr_interpret)(c, f, 0, NULL, out) && hlo_hold(c, &k, out);
     tsr_fn_free(c, f);
     vec_release(c, &k);
     hlo_module_free(m);

@@ -51,21 +51,9 @@ static void each_section(tsr_ctx *c, const char *name, const char *text, size_t 
     }
 }
 
-static void each_file(const char *folder) {
-    const char *root = suite_find("stablehlo");
-    if (!root) SKIP(SUITE_MISSING);
-    struct suite_files f = suite_list(root, folder, ".mlir");
-    tsr_ctx *c = test_ctx();
-    for (int i = 0; i < f.n; i++) {
-        if (!is_ours(f.name[i])) continue;
-        test_case("%s", f.name[i]);
-        size_t n = 0;
-        char *text = suite_read(f.path[i], &n);
-        if (CHECK(text != NULL)) each_section(c, f.name[i], text, n);
-        free(text);
-    }
-    suite_list_free(&f);
-}
+static void visit(void *c, const char *name, char *text, size_t n) { each_section(c, name, text, n); }
+
+static void each_file(const char *folder) { suite_each("stablehlo", folder, ".mlir", is_ours, visit, test_ctx()); }
 
 TEST(suite_testdata) { each_file("testdata"); }
 TEST(suite_interpret) { each_file("tests/interpret"); }

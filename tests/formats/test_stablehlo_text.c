@@ -36,21 +36,9 @@ static void read_sections(tsr_ctx *c, const char *name, const char *text, size_t
     }
 }
 
-static void read_folder(const char *folder) {
-    const char *root = suite_find("stablehlo");
-    if (!root) SKIP(SUITE_MISSING);
-    struct suite_files f = suite_list(root, folder, ".mlir");
-    tsr_ctx *c = test_ctx();
-    for (int i = 0; i < f.n; i++) {
-        if (!is_ours(f.name[i])) continue;
-        test_case("%s", f.name[i]);
-        size_t n = 0;
-        char *text = suite_read(f.path[i], &n);
-        if (CHECK(text != NULL)) read_sections(c, f.name[i], text, n);
-        free(text);
-    }
-    suite_list_free(&f);
-}
+static void visit(void *c, const char *name, char *text, size_t n) { read_sections(c, name, text, n); }
+
+static void read_folder(const char *folder) { suite_each("stablehlo", folder, ".mlir", is_ours, visit, test_ctx()); }
 
 TEST(suite_testdata) { read_folder("testdata"); }
 TEST(suite_interpret) { read_folder("tests/interpret"); }
