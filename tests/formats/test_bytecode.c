@@ -499,6 +499,17 @@ static void survive(const uint8_t *p, size_t n) {
     test_ctx_close(c);
 }
 
+/* The last string's length takes in the byte that holds the next length, so that this one begins behind its own end. */
+TEST(hostile_strings) {
+    struct out file = {0}, o = {0};
+    bytes(&file, "ML\xefR", 4), num(&file, 6), bytes(&file, "StableHLO_v1.20.0", 18);
+    num(&o, 2);
+    byte(&o, 0), bytes(&o, &(uint64_t){3}, 8); /* the last string has 3 bytes; the long form ends with a zero byte */
+    num(&o, 1), byte(&o, 'a'), byte(&o, 0);
+    section(&file, 0, 0, &o);
+    refuse(&file, "string 0 has no end");
+}
+
 TEST(truncated_and_damaged) {
     for (unsigned version = 0; version <= 6; version += 2) {
         struct out f = constant_file(version, four, 4);

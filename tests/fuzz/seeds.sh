@@ -6,11 +6,6 @@ case $suites in /*) ;; *) suites=$PWD/$suites ;; esac
 cd "$1" || exit 1
 mkdir -p fuzz_safetensors fuzz_idx fuzz_csv fuzz_stablehlo_bytecode
 
-# bytecode: the suite's files, where the suite is
-for f in "$suites"/stablehlo/tests/vhlo/*.bc; do
-    [ -f "$f" ] && cp "$f" fuzz_stablehlo_bytecode
-done
-
 # tensors NAME JSON DATA: a safetensors file; the header's length must be below 256
 tensors() {
     printf "\\$(printf '%03o' ${#2})\\000\\000\\000\\000\\000\\000\\000%s%s" "$2" "$3" >"fuzz_safetensors/$1"
@@ -30,7 +25,7 @@ printf '\000a,b\n1,2\n3,-4.5e1\n' >fuzz_csv/plain
 printf '\010a,b\r\n"x ""y""",2\r\nz,nan\r\n' >fuzz_csv/label
 printf '\003 1;2\n"3";inf' >fuzz_csv/semicolons
 
-# StableHLO text: the suite's programs where they are there (the smaller ones), and a few that use every syntax
+# StableHLO: the suite's programs where they are there (the smaller ones), its bytecode, and a few that use every syntax
 mkdir -p fuzz_stablehlo_text fuzz_stablehlo_import
 printf 'module @m attributes {a = 1 : i32} {\n  func.func @f(%%a: tensor<2x?xf32, #stablehlo.bounds<?, 4>>) {\n    return\n  }\n}\n' >fuzz_stablehlo_text/module
 printf '%%0 = stablehlo.constant dense<[[(1.0, 0x7FC00000)], [(2., -3e5)]]> : tensor<2x1xcomplex<f32>>\n' >fuzz_stablehlo_text/list
@@ -39,6 +34,7 @@ printf '"a.b"() {x = #a, y = array<i1: true>, z = dense_resource<r> : tensor<1xi
 [ -d "$suites/stablehlo" ] || [ -d stablehlo ] || tar -xJf "$suites/stablehlo.tar.xz" 2>/dev/null
 for suite in "$suites/stablehlo" stablehlo; do
     [ -d "$suite" ] || continue
+    cp "$suite"/tests/vhlo/*.bc fuzz_stablehlo_bytecode
     find "$suite/tests" -name '*.mlir' -size -24k -exec cp {} fuzz_stablehlo_text \;
     find "$suite/tests/interpret" -name '*.mlir' -size -24k -exec cp {} fuzz_stablehlo_import \;
     find "$suite/testdata" -name '*.mlir' -size -5k | awk 'NR % 8 == 0' | while read -r f; do cp "$f" fuzz_stablehlo_text; done

@@ -154,12 +154,14 @@ static bool read_strings(struct bc *b) {
     const uint8_t *end = c.end;
     for (size_t i = n; i-- > 0 && !b->failed;) {
         uint64_t length = bc_uint(&c);
-        if (!length || length > (uint64_t)(end - c.p) || end[-1] != 0) {
+        if (b->failed) break;
+        if (!length || c.p > end || length > (uint64_t)(end - c.p) || end[-1] != 0) {
             return bc_fail(&c, "string %zu has no end, or does not fit its section", i);
         }
         end -= length;
         b->strings.v[i] = (struct bc_string){(const char *)end, (size_t)length - 1};
     }
+    if (!b->failed && c.p > end) bc_fail(&c, "the strings begin before their lengths end");
     if (!b->failed && c.p != end) bc_fail(&c, "%zu bytes between the lengths of the strings and the strings",
         (size_t)(end - c.p));
     return !b->failed;
