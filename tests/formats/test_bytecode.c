@@ -507,6 +507,7 @@ TEST(hostile_strings) {
     byte(&o, 0), bytes(&o, &(uint64_t){3}, 8); /* the last string has 3 bytes; the long form ends with a zero byte */
     num(&o, 1), byte(&o, 'a'), byte(&o, 0);
     section(&file, 0, 0, &o);
+    for (unsigned id = 1; id <= 8; id++) byte(&o, 0), section(&file, id, 0, &o);
     refuse(&file, "string 0 has no end");
 }
 
