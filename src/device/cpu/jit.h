@@ -1,6 +1,6 @@
 /* jit.h: the C tier of the CPU: kernels compiled by the system's C compiler while the VM already runs them.
  *
- * TSR_JIT: off; lazy (the default): a group of kernels is compiled in the background once the VM has spent a while on
+ * TSR_JIT: off (the default); lazy: a group of kernels is compiled in the background once the VM has spent a while on
  * it, and swapped in when ready; now: compiled before its first launch. The text is emit.h's, so both tiers give the
  * same bits and the swap cannot be seen. Kernels that were added since the last launch (those of a plan) share one
  * translation unit. Compiled code is kept on disk under the hash of text, compiler and flags (TSR_CACHE), bounded in
