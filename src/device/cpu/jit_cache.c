@@ -35,7 +35,8 @@ struct footer {
     uint64_t length, hash;
 };
 
-/* Flags of the tier (loops are not vectorised by the compiler: docs/design.md): what vmath's contract asks for, and the level that the VM's own kernels use here. */
+/* Flags of the tier (no loop vectorisation: docs/design.md says why): what vmath's contract asks for, and the
+ * level that the VM's own kernels use here. */
 static const char *const level_flag[CPU_ISA_COUNT] = {"-march=x86-64-v2", "-march=x86-64-v3", "-march=x86-64-v4"};
 static const char *const flags[] = {"-std=gnu11", "-O3", "-w", "-fPIC", "-shared", "-ffp-contract=off",
     "-fno-tree-loop-vectorize", "-fno-strict-aliasing", "-fno-math-errno", "-fno-trapping-math",
