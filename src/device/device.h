@@ -43,12 +43,36 @@ struct device_ops {
     tsr_status (*launch)(struct device *d, void *kernel, const int64_t grid[3], int n, const struct launch_arg *arg);
     bool (*lib_has)(struct device *d, const char *name);
     tsr_status (*lib_run)(struct device *d, const char *name, const struct lib_call *call);
+    /* Waits for all work; reports a failure of work that was launched before and had not failed yet. */
     tsr_status (*sync)(struct device *d);
+
+    /* How many there are, found without opening one; with 0, why says what is missing and how to get it. */
+    int (*count)(tsr_ctx *c, char why[256]);
+
+    /* May be NULL, all four: the device records nothing. What is launched and copied between begin and end is recorded
+     * instead of run; replay runs it on the same addresses as often as wanted. */
+    tsr_status (*record_begin)(struct device *d);
+    tsr_status (*record_end)(struct device *d, void **recording);
+    tsr_status (*replay)(struct device *d, void *recording);
+    void (*forget)(struct device *d, void *recording);
+};
+
+/* What a device is, for people and for reports. Rates that are not known are 0. */
+struct device_facts {
+    char name[128];     /* "AMD EPYC 7763, 2 threads, avx2" */
+    char driver[128];   /* "OpenCL 3.0 PoCL 3.1", "CUDA 12.8, driver 570.12" */
+    char arch[32];      /* "sm_90", "x86-64-v3" */
+    int units;          /* cores, multiprocessors, compute units */
+    size_t memory;      /* bytes of its own memory; 0: the host's */
+    size_t local_bytes; /* of a group of threads */
 };
 struct device {
     const struct device_ops *ops;
     tsr_ctx *c;
-    bool host_memory; /* handles are host addresses */
+    /* Handles are host addresses. Otherwise they are numbers in an address space of the device's own: adding bytes to
+     * one inside its allocation is a handle too, and no handle is ever read or written by the host. */
+    bool host_memory;
+    struct device_facts facts;
 };
 /* The context's device, opened at first use by its name (tsr_config.device, TSR_DEVICE).
  * NULL: error names what exists. */

@@ -25,7 +25,9 @@ static tsr_status cpu_open(tsr_ctx *c, int index, struct device **out) {
     if (index) return err_set(c, TSR_ENOTFOUND, "device cpu:%d: there is only cpu:0", index);
     struct cpu *p = mem_new(c, struct cpu);
     if (!p) return TSR_ENOMEM;
-    p->d = (struct device){.ops = &device_cpu, .c = c, .host_memory = true};
+    p->d = (struct device){.ops = &device_cpu, .c = c, .host_memory = true, .facts = {.units = tsr_threads(c)}};
+    snprintf(p->d.facts.name, sizeof p->d.facts.name, "%d threads", tsr_threads(c));
+    snprintf(p->d.facts.arch, sizeof p->d.facts.arch, "%s", cpu_isa_name(cpu_isa()));
     bool failed;
     p->jit = jit_open(c, &failed);
     if (failed) return mem_del(c, p), TSR_ENOMEM;
@@ -101,8 +103,13 @@ static tsr_status cpu_sync(struct device *d) {
     return TSR_OK;
 }
 
+static int cpu_devices(tsr_ctx *c, char why[256]) {
+    (void)c, (void)why;
+    return 1;
+}
+
 const struct device_ops device_cpu = {
     .name = "cpu", .open = cpu_open, .close = cpu_close, .alloc = cpu_alloc, .free = cpu_free,
     .copy_in = cpu_copy, .copy_out = cpu_copy, .copy = cpu_copy, .compile = cpu_compile, .unload = cpu_unload,
-    .launch = cpu_launch, .lib_has = cpu_lib_has, .lib_run = cpu_lib_run, .sync = cpu_sync,
+    .launch = cpu_launch, .lib_has = cpu_lib_has, .lib_run = cpu_lib_run, .sync = cpu_sync, .count = cpu_devices,
 };

@@ -55,8 +55,13 @@ static tsr_status null_sync(struct device *d) {
     return TSR_OK;
 }
 
+static int null_count(tsr_ctx *c, char why[256]) {
+    (void)c, (void)why;
+    return 1;
+}
+
 const struct device_ops device_null = {
     .name = "null", .open = null_open, .close = null_close, .alloc = null_alloc, .free = null_free,
     .copy_in = null_copy, .copy_out = null_copy, .copy = null_copy, .compile = null_compile, .unload = null_unload,
-    .launch = null_launch, .lib_has = null_lib_has, .lib_run = null_lib_run, .sync = null_sync,
+    .launch = null_launch, .lib_has = null_lib_has, .lib_run = null_lib_run, .sync = null_sync, .count = null_count,
 };
