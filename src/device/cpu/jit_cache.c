@@ -1,39 +1,24 @@
-/* jit_cache.c: spawns the compiler; keeps shared objects under the hash of what made them.
- *
- * An entry is a shared object with a footer of 32 bytes behind it (a mark, the length and the hash of what is in front
- * of it): a loader ignores what follows the object, and a damaged or half-written entry is found out before anything in
- * it runs. Entries are written beside their final name and renamed, so processes that share the folder see whole
- * entries or none. When the folder passes its bound the entries that were used longest ago go. */
+/* jit_cache.c: spawns the compiler; keeps shared objects in the cache of compiled code (cache.h) under the hash of what
+ * made them. */
 #include "device/cpu/jit_cache.h"
 
-#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/map.h"
 #include "base/sys.h"
 
 extern char **environ;
-
-#define FOLDER_MOST ((int64_t)256 << 20)
-static const char mark[16] = "tessera-kernels";
-
-struct footer {
-    char mark[16];
-    uint64_t length, hash;
-};
+static const char suffix[] = ".so";
 
 /* Flags of the tier (no loop vectorisation: docs/design.md says why): what vmath's contract asks for, and the
  * level that the VM's own kernels use here. */
@@ -56,25 +41,6 @@ static bool find_on_path(const char *name, char *out, size_t room) {
     return false;
 }
 
-static bool make_folder(const char *path) {
-    char part[512];
-    for (size_t i = 1; i < sizeof part && path[i - 1]; i++) {
-        if (path[i] != '/' && path[i]) continue;
-        snprintf(part, sizeof part, "%.*s", (int)i, path);
-        if (mkdir(part, 0700) && errno != EEXIST) return false;
-    }
-    return access(path, W_OK) == 0;
-}
-
-static void find_folder(struct jit_tool *t) {
-    const char *own = env_str("TSR_CACHE"), *base = env_str("XDG_CACHE_HOME"), *home = env_str("HOME");
-    int n = 0;
-    if (*own) n = snprintf(t->folder, sizeof t->folder, "%s", own);
-    else if (*base) n = snprintf(t->folder, sizeof t->folder, "%s/tessera", base);
-    else if (*home) n = snprintf(t->folder, sizeof t->folder, "%s/.cache/tessera", home);
-    if (n <= 0 || (size_t)n >= sizeof t->folder - 80 || !make_folder(t->folder)) t->folder[0] = 0;
-}
-
 bool jit_tool_find(struct jit_tool *t) {
     static const char *const known[] = {"cc", "gcc", "clang"};
     struct stat s;
@@ -85,7 +51,7 @@ bool jit_tool_find(struct jit_tool *t) {
     if (!found || stat(t->compiler, &s)) return false;
     snprintf(t->identity, sizeof t->identity, "%lld %lld %llu", (long long)s.st_size, (long long)s.st_mtime,
         (unsigned long long)s.st_ino);
-    find_folder(t);
+    cache_open(&t->cache);
     return true;
 }
 
@@ -124,51 +90,6 @@ void jit_tool_stop(struct jit_tool *t) {
 
 /* ---- files ---- */
 
-struct bytes {
-    char *p; /* NULL: cannot be read, or empty */
-    size_t n;
-};
-
-static struct bytes map_bytes(const char *path) {
-    struct bytes b = {NULL, 0};
-    struct stat s;
-    int f = open(path, O_RDONLY);
-    if (f < 0) return b;
-    if (fstat(f, &s) == 0 && s.st_size > 0) {
-        void *p = mmap(NULL, (size_t)s.st_size, PROT_READ, MAP_PRIVATE, f, 0);
-        if (p != MAP_FAILED) b.p = p, b.n = (size_t)s.st_size;
-    }
-    close(f);
-    return b;
-}
-
-static void unmap_bytes(struct bytes b) {
-    if (b.p) munmap(b.p, b.n);
-}
-
-static bool is_whole(const char *path) {
-    struct bytes b = map_bytes(path);
-    struct footer f;
-    bool ok = b.n > sizeof f;
-    if (ok) {
-        size_t n = b.n - sizeof f;
-        memcpy(&f, b.p + n, sizeof f);
-        ok = memcmp(f.mark, mark, sizeof mark) == 0 && f.length == n && f.hash == hash_bytes(0, b.p, n);
-    }
-    unmap_bytes(b);
-    return ok;
-}
-
-static bool seal(const char *path) {
-    struct bytes b = map_bytes(path);
-    struct footer foot = {.length = b.n, .hash = b.p ? hash_bytes(0, b.p, b.n) : 0};
-    FILE *f = b.p ? fopen(path, "ab") : NULL;
-    unmap_bytes(b);
-    memcpy(foot.mark, mark, sizeof mark);
-    bool ok = f && fwrite(&foot, sizeof foot, 1, f) == 1;
-    return f && fclose(f) == 0 && ok;
-}
-
 static bool write_text(const char *path, const char *prelude, const char *text) {
     FILE *f = fopen(path, "wb");
     if (!f) return false;
@@ -176,36 +97,20 @@ static bool write_text(const char *path, const char *prelude, const char *text) 
     return fclose(f) == 0 && ok;
 }
 
-/* Removes the entry that was used longest ago, until the folder fits. */
-static void shrink(const char *folder) {
-    for (;;) {
-        char oldest[768] = "", path[768];
-        int64_t total = 0, when = INT64_MAX;
-        DIR *d = opendir(folder);
-        for (struct dirent *e; d && (e = readdir(d));) {
-            struct stat s;
-            size_t n = strlen(e->d_name);
-            if (n < 3 || strcmp(e->d_name + n - 3, ".so") != 0) continue;
-            snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
-            if (stat(path, &s)) continue;
-            total += s.st_size;
-            if (s.st_mtime < when) when = s.st_mtime, memcpy(oldest, path, sizeof path);
-        }
-        if (d) closedir(d);
-        if (total <= FOLDER_MOST || !*oldest || unlink(oldest)) return;
-    }
-}
-
 static void say_why(const char *log) {
-    if (!log_on(1)) return;
-    struct bytes b = map_bytes(log);
-    log_line(1, "the C compiler failed; the VM goes on: %.*s", b.n < 2000 ? (int)b.n : 2000, b.p ? b.p : "");
-    unmap_bytes(b);
+    char words[2000];
+    FILE *f = log_on(1) ? fopen(log, "rb") : NULL;
+    if (!f) return;
+    size_t n = fread(words, 1, sizeof words, f);
+    fclose(f);
+    log_line(1, "the C compiler failed; the VM goes on: %.*s", (int)n, words);
 }
 
-static void *compile(struct jit_tool *t, const char *prelude, const char *text, const char *entry) {
-    char dir[600], from[640], to[640], log[640];
-    snprintf(dir, sizeof dir, "%s/build-XXXXXX", *t->folder ? t->folder : "/tmp");
+static void *open_object(const char *path) { return dlopen(path, RTLD_NOW | RTLD_LOCAL); }
+
+static void *compile(struct jit_tool *t, const char *prelude, const char *text, const struct cache_key *key) {
+    char dir[600], from[640], to[640], log[640], entry[CACHE_PATH];
+    snprintf(dir, sizeof dir, "%s/build-XXXXXX", *t->cache.folder ? t->cache.folder : "/tmp");
     if (!mkdtemp(dir)) return NULL;
     snprintf(from, sizeof from, "%s/k.c", dir);
     snprintf(to, sizeof to, "%s/k.so", dir);
@@ -214,32 +119,26 @@ static void *compile(struct jit_tool *t, const char *prelude, const char *text, 
     bool built = write_text(from, prelude, text) && run_compiler(t, from, to, log);
     void *so = NULL;
     if (built) log_line(1, "C tier: %zu bytes of text compiled in %.2f s", strlen(text), clock_seconds() - start);
-    if (built && *entry && seal(to) && rename(to, entry) == 0) {
-        so = dlopen(entry, RTLD_NOW | RTLD_LOCAL);
-        shrink(t->folder);
-    }
-    else if (built) so = dlopen(to, RTLD_NOW | RTLD_LOCAL);
+    if (built && cache_put_file(&t->cache, key, suffix, to) && cache_path(&t->cache, key, suffix, entry))
+        so = open_object(entry);
+    else if (built) so = open_object(to);
     else if (!atomic_load(&t->stopped)) say_why(log);
     unlink(from), unlink(to), unlink(log), rmdir(dir);
     return so;
 }
 
 void *jit_tool_build(struct jit_tool *t, const char *prelude, const char *text) {
-    char entry[600] = "";
+    struct cache_key key = {{0, 0}};
+    char entry[CACHE_PATH];
     if (atomic_load(&t->stopped)) return NULL;
-    if (*t->folder) {
-        uint64_t key[2];
-        for (int i = 0; i < 2; i++) {
-            key[i] = hash_str(hash_str(hash_str((uint64_t)i + 1, prelude), text), t->identity);
-            key[i] = hash_mix(hash_str(key[i], t->compiler), (uint64_t)cpu_isa());
-            for (int f = 0; f < FLAGS; f++) key[i] = hash_str(key[i], flags[f]);
-        }
-        snprintf(entry, sizeof entry, "%s/%016" PRIx64 "%016" PRIx64 ".so", t->folder, key[0], key[1]);
-        if (is_whole(entry)) {
-            void *so = dlopen(entry, RTLD_NOW | RTLD_LOCAL);
-            if (so) return utimensat(AT_FDCWD, entry, NULL, 0), so;
-        }
-        unlink(entry);
+    const char *const made_from[] = {prelude, text, t->identity, t->compiler};
+    for (int i = 0; i < 4; i++) cache_key_text(&key, made_from[i]);
+    cache_key_int(&key, cpu_isa());
+    for (int i = 0; i < FLAGS; i++) cache_key_text(&key, flags[i]);
+    if (cache_has(&t->cache, &key, suffix) && cache_path(&t->cache, &key, suffix, entry)) {
+        void *so = open_object(entry);
+        if (so) return so;
+        cache_drop(&t->cache, &key, suffix);
     }
-    return compile(t, prelude, text, entry);
+    return compile(t, prelude, text, &key);
 }

@@ -1,16 +1,16 @@
-/* jit_cache.h: the system's C compiler, and the folder of what it made. Nothing here touches a context: it runs on the
+/* jit_cache.h: the system's C compiler, and what it made, kept on disk. Nothing here touches a context: it runs on the
  * worker thread of jit.c. */
 #ifndef DEVICE_CPU_JIT_CACHE_H
 #define DEVICE_CPU_JIT_CACHE_H
 
 #include <stdatomic.h>
-#include <stdbool.h>
-#include <stddef.h>
+
+#include "device/cache.h"
 
 struct jit_tool {
     char compiler[256];  /* path */
     char identity[128];  /* changes when the compiler does: path, size, time of its file */
-    char folder[512];    /* of the cache; "" keeps nothing */
+    struct cache cache;  /* of what it made */
     bool background;     /* the compiler runs at the lowest priority */
     _Atomic int child;   /* pid of the compiler that runs, 0: none */
     atomic_bool stopped;
