@@ -40,109 +40,33 @@ static void write_arrays(struct writer *w) {
     }
 }
 
-/* ---- control flow ---- */
+/* ---- tiles on their way to carried places ---- */
 
 static void write_copy(struct writer *w, const char *to, const char *from, const struct tile_type *t) {
-    if (strcmp(to, from) == 0) return;
     put_line(w, "TSR_FREE");
     put_line(w, "for (vm_i64 j = 0; j < %lld; j++) %s[j] = %s[j];", (long long)tile_count(t), to, from);
 }
 
-/* Initial values of a loop's carried values. first: the loop's first carried result. */
-static void write_initial(struct writer *w, const tsr_tv *init, int n, tsr_tv first) {
-    for (int i = 0; i < n; i++) {
-        const struct tile_type *t = tile_type_of(w->p, first + i);
-        char to[24], from[24];
-        if (tile_count(t) == 1)
-            put_line(w, "%s v%d = v%d;", emit_type(t->dtype), first + i, emit_root(w->k, init[i]));
-        else write_copy(w, array_name(w, first + i, to), array_name(w, init[i], from), t);
-    }
-}
-
-static void write_for(struct writer *w, const struct tile_inst *in) {
-    const tsr_tv *v = tile_operands(w->p, in);
-    write_initial(w, v + 3, in->n_operand - 3, in->result + 1);
-    put_line(w, "for (vm_i64 v%d = v%d; v%d < v%d; v%d = v%d > 9223372036854775807 - v%d ? v%d : v%d + v%d) {",
-        in->result, v[0], in->result, v[1], in->result, in->result, v[2], v[1], in->result, v[2]);
-    w->indent++;
-}
-
-static void write_while(struct writer *w, const struct tile_inst *in) {
-    write_initial(w, tile_operands(w->p, in), in->n_operand, in->result);
-    put_line(w, "for (;;) {");
-    w->indent++;
-}
-
-static void write_if(struct writer *w, const struct tile_inst *in) {
-    const struct tile_inst *other = &w->p->inst.v[in->match], *end = &w->p->inst.v[other->match];
-    for (int i = 0; i < end->n_result; i++) {
-        const struct tile_type *t = tile_type_of(w->p, end->result + i);
-        if (tile_count(t) == 1) put_line(w, "%s v%d;", emit_type(t->dtype), end->result + i);
-    }
-    put_line(w, "if (v%d) {", emit_root(w->k, tile_operands(w->p, in)[0]));
-    w->indent++;
-}
-
-/* Values go to their places together: those that others still read from their places go by way of scratch. */
-static void write_moves(struct writer *w, const tsr_tv *from, int n, tsr_tv to, int32_t at) {
+/* Those that others still read from their places go by way of scratch. */
+static void move_tiles(struct writer *w, int n, const struct emit_move *m, int32_t at) {
     size_t own = w->k->temp.v[at];
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < n; i++) {
-            const struct tile_type *t = tile_type_of(w->p, to + i);
+            const struct tile_type *t = tile_type_of(w->p, m[i].to);
             const char *type = emit_type(t->dtype);
-            char a[24], b[24];
-            if (tile_count(t) == 1) {
-                if (pass == 0) put_line(w, "const %s n%d = v%d;", type, to + i, emit_root(w->k, from[i]));
-                else put_line(w, "v%d = n%d;", to + i, to + i);
-                continue;
-            }
-            array_name(w, to + i, a), array_name(w, from[i], b);
-            bool wait = false; /* the source is a place that this move overwrites */
-            for (int j = 0; j < n; j++) {
-                char c[24];
-                if (j == i || tile_count(tile_type_of(w->p, to + j)) == 1) continue;
-                wait |= strcmp(array_name(w, to + j, c), b) == 0;
-            }
-            if (strcmp(a, b) == 0) continue;
-            if (!wait) {
-                if (pass == 1) write_copy(w, a, b, t);
-                continue;
-            }
+            char to[24], from[24], by[24];
+            bool wait = false; /* the source is a place that another move overwrites */
+            for (int j = 0; j < n; j++) wait |= j != i && emit_place(w->k, m[j].to) == emit_place(w->k, m[i].from);
+            array_name(w, m[i].to, to), array_name(w, m[i].from, from);
+            if (!wait && pass == 1) write_copy(w, to, from, t);
+            if (!wait) continue;
+            snprintf(by, sizeof by, "m%d", m[i].to);
             if (pass == 0) {
-                put_line(w, "%s *const m%d = (%s *)(scratch + %zu);", type, to + i, type, own);
+                put_line(w, "%s *const %s = (%s *)(scratch + %zu);", type, by, type, own);
                 own += ((size_t)tile_count(t) * emit_size(t->dtype) + 63) & ~(size_t)63;
             }
-            char m[24];
-            snprintf(m, sizeof m, "m%d", to + i);
-            write_copy(w, pass ? a : m, pass ? m : b, t);
+            write_copy(w, pass ? to : by, pass ? by : from, t);
         }
-}
-
-static void write_yield(struct writer *w, const struct tile_inst *in, int32_t at) {
-    const tsr_tv *v = tile_operands(w->p, in);
-    const struct tile_inst *open = &w->p->inst.v[w->p->region.v[in->region].opener];
-    if (open->op == TILE_FOR) write_moves(w, v, in->n_operand, open->result + 1, at);
-    else if (open->op == TILE_WHILE) {
-        write_moves(w, v + 1, in->n_operand - 1, open->result, at);
-        put_line(w, "if (!v%d) break;", emit_root(w->k, v[0]));
-    } else {
-        const struct tile_inst *end = open;
-        while (end->op != TILE_END) end = &w->p->inst.v[end->match];
-        write_moves(w, v, in->n_operand, end->result, at);
-    }
-}
-
-static void write_end(struct writer *w, const struct tile_inst *in) {
-    const struct tile_inst *open = &w->p->inst.v[in->match];
-    w->indent--;
-    put_line(w, "}");
-    if (open->op != TILE_FOR && open->op != TILE_WHILE) return;
-    for (int i = 0; i < in->n_result; i++) {
-        const struct tile_type *t = tile_type_of(w->p, in->result + i);
-        if (tile_count(t) == 1)
-            put_line(w, "const %s v%d = v%d;", emit_type(t->dtype), in->result + i,
-                open->result + (open->op == TILE_FOR) + i);
-    }
 }
 
 /* ---- the walk ---- */
@@ -171,24 +95,15 @@ static void write_inst(struct writer *w, int32_t at) {
             put_line(w, "%s v%d;", emit_type(tile_type_of(w->p, in->result)->dtype), in->result);
         write_dot(w, in, at);
         return;
-    case TILE_FOR: write_for(w, in); return;
-    case TILE_WHILE: write_while(w, in); return;
-    case TILE_IF: write_if(w, in); return;
-    case TILE_ELSE:
-        w->indent--;
-        put_line(w, "} else {");
-        w->indent++;
-        return;
-    case TILE_YIELD: write_yield(w, in, at); return;
-    case TILE_END: write_end(w, in); return;
     default:
+        if (write_control(w, at)) return;
         if (in->n_result && w->k->value.v[in->result].home != EMIT_SCALAR) return; /* splat, index, reshape */
         write_scalar(w, in);
     }
 }
 
 void emit_c_kernel(struct str *out, const struct emit_plan *k, const char *symbol) {
-    struct writer w = {.out = out, .k = k, .p = k->p, .group = -1};
+    struct writer w = {.out = out, .k = k, .p = k->p, .group = -1, .move_tiles = move_tiles};
     str_printf(out, "/* %s */\nvoid %s(const union tsr_arg *arg, const vm_i64 *grid, vm_i64 begin, vm_i64 end,\n"
         "    char *scratch) {\n", k->p->name, symbol);
     w.indent = 1;

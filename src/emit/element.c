@@ -166,5 +166,6 @@ void put_operand(struct writer *w, struct str *s, const struct tile_inst *in, ts
         str_printf(s, "vm_cast_i64_%s(", emit_suffix(tile_type_of(w->p, r)->dtype));
         put_index(s, iota->rank, iota->extent, iota->axis);
         str_putc(s, ')');
-    } else put_element(w, s, in, v);
+    } else if (w->dealt && w->dealt[emit_place(k, v)]) str_printf(s, "r%d[s]", emit_place(k, v));
+    else put_element(w, s, in, v);
 }

@@ -194,7 +194,7 @@ static void put_value(struct writer *w, struct str *s, const struct tile_inst *i
     }
 }
 
-static void write_member(struct writer *w, const struct tile_inst *in) {
+void write_member(struct writer *w, const struct tile_inst *in) {
     struct str s;
     str_init(&s, w->k->c);
     for (int i = 0; i < w->indent; i++) str_put(w->out, "    ");
@@ -205,8 +205,10 @@ static void write_member(struct writer *w, const struct tile_inst *in) {
         str_printf(&s, "const %s v%d = ", emit_type(t->dtype), in->result);
         put_value(w, &s, in);
         str_putc(&s, ';');
-        if (e->home == EMIT_ARRAY) {
-            str_printf(&s, " a%d[", emit_place(w->k, in->result));
+        tsr_tv place = emit_place(w->k, in->result);
+        if (e->home == EMIT_ARRAY && w->dealt && w->dealt[place]) str_printf(&s, " r%d[s] = v%d;", place, in->result);
+        else if (e->home == EMIT_ARRAY) {
+            str_printf(&s, " a%d[", place);
             const struct emit_group *g = &w->k->group.v[w->group];
             int64_t n = 1;
             for (int i = g->rank - 1; i >= 0; i--) {

@@ -4,6 +4,8 @@
 
 #include "emit/emit.h"
 
+struct emit_move { tsr_tv to, from; }; /* a tile to the place of another */
+
 struct writer {
     struct str *out;
     const struct emit_plan *k;
@@ -14,6 +16,9 @@ struct writer {
     bool masked;                        /* windows are tested element by element */
     tsr_tv lo[TSR_TILE_MAX_RANK], hi[TSR_TILE_MAX_RANK]; /* loop axes cut to these bounds: no need to test them */
     bool cut[TSR_TILE_MAX_RANK];
+    /* how the dialect moves tiles, all read before any is written; at: the instruction that asks */
+    void (*move_tiles)(struct writer *w, int n, const struct emit_move *m, int32_t at);
+    const bool *dealt; /* by value, or NULL: each thread holds the tile's elements of its own, as r7[s] in turn s */
 };
 
 void put_line(struct writer *w, const char *fmt, ...) TSR_PRINTF(2, 3); /* indented, with a newline */
@@ -24,6 +29,8 @@ void put_call(struct str *s, tsr_scalar fn, tsr_dtype t, int n, const char *cons
 /* The value of v as an element of the loop of instruction `in` (or as a scalar outside of loops). */
 void put_operand(struct writer *w, struct str *s, const struct tile_inst *in, tsr_tv v);
 void write_scalar(struct writer *w, const struct tile_inst *in);       /* an instruction of one element */
+void write_member(struct writer *w, const struct tile_inst *in);       /* one element, inside a loop nest */
+bool write_control(struct writer *w, int32_t at);                      /* a loop's or branch's part; false: none */
 void write_group(struct writer *w, int32_t group);
 void write_reduce(struct writer *w, const struct tile_inst *in, int32_t at);
 void write_argreduce(struct writer *w, const struct tile_inst *in);
