@@ -46,6 +46,10 @@ struct device_ops {
     /* Waits for all work; reports a failure of work that was launched before and had not failed yet. */
     tsr_status (*sync)(struct device *d);
 
+    /* May be NULL: nothing is compiled in the background. Waits until every kernel that was compiled so far is as fast
+     * as it will be. */
+    tsr_status (*settle)(struct device *d);
+
     /* How many there are, found without opening one; with 0, why says what is missing and how to get it. */
     int (*count)(tsr_ctx *c, char why[256]);
 

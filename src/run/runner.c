@@ -111,6 +111,12 @@ tsr_plan *runner_plan(struct runner *r, const tsr_fn *f) {
     return kept ? p : NULL;
 }
 
+tsr_status runner_settle(tsr_ctx *c) {
+    struct device *d = device_of(c);
+    if (!d) return tsr_error_status(c);
+    return d->ops->settle ? d->ops->settle(d) : TSR_OK;
+}
+
 tsr_run_stats tsr_stats(tsr_ctx *c) {
     struct runner *r = ctx_slot(c, SLOT_RUN);
     return r ? r->stats : (tsr_run_stats){0};

@@ -36,6 +36,9 @@ tsr_plan *runner_plan(struct runner *r, const tsr_fn *f);
 tsr_plan *runner_find_plan(struct runner *r, uint64_t hash); /* NULL when absent; counts a hit */
 bool runner_put_plan(struct runner *r, uint64_t hash, tsr_plan *p); /* takes a reference of its own */
 
+/* Waits until every kernel is as fast as it will be: for measuring, and for tests of the compiled tier. */
+tsr_status runner_settle(tsr_ctx *c);
+
 /* exec.c: running a plan. */
 struct watch;
 /* The plan bound to these symbols (a recent binding is reused). NULL: error recorded. */

@@ -15,20 +15,21 @@
 #include "device/cpu/jit_cache.h"
 
 #define HOT_SECONDS 0.1
+enum { ASKED_TEXT = 64 << 10, HELPERS_MOST = 15 }; /* a unit of kernels that wait to be asked for has about this much */
 
-enum unit_state { UNIT_OPEN, UNIT_CLOSED, UNIT_QUEUED, UNIT_DONE };
+enum unit_state { UNIT_OPEN, UNIT_CLOSED, UNIT_QUEUED, UNIT_BUILDING, UNIT_DONE };
 struct jit_unit {
     struct str text;
     struct jit_kernel *kernel;
     int kernels;
-    _Atomic(enum unit_state) state; /* becomes QUEUED and DONE under the lock; the worker reads it at any time */
+    _Atomic(enum unit_state) state; /* becomes QUEUED and more under the lock; workers read it at any time */
     double heat;
     void *so;
     struct jit_unit *next;
 };
 struct jit {
     tsr_ctx *c;
-    bool now;
+    bool now, asked; /* TSR_JIT; neither: lazy */
     struct jit_tool tool;
     struct str prelude; /* of every unit */
     struct jit_unit *units, *open;
@@ -54,24 +55,44 @@ static void publish(struct jit_unit *u) {
     }
 }
 
+/* Under the lock: a queued unit, to be built by the caller. */
+static struct jit_unit *take(struct jit *j) {
+    struct jit_unit *u = j->units;
+    while (u && u->state != UNIT_QUEUED) u = u->next;
+    if (u) u->state = UNIT_BUILDING;
+    return u;
+}
+
+/* Under the lock, which is let go meanwhile. */
+static void build(struct jit *j, struct jit_tool *tool, struct jit_unit *u) {
+    pthread_mutex_unlock(&j->lock);
+    u->so = jit_tool_build(tool, j->prelude.s, u->text.s);
+    pthread_mutex_lock(&j->lock);
+    if (u->so) publish(u);
+    str_release(&u->text);
+    u->state = UNIT_DONE;
+    pthread_cond_broadcast(&j->done);
+}
+
 static void *work(void *arg) {
     struct jit *j = arg;
     pthread_mutex_lock(&j->lock);
     while (!j->stop) {
-        struct jit_unit *u = j->units;
-        while (u && u->state != UNIT_QUEUED) u = u->next;
-        if (!u) {
-            pthread_cond_wait(&j->wake, &j->lock);
-            continue;
-        }
-        pthread_mutex_unlock(&j->lock);
-        u->so = jit_tool_build(&j->tool, j->prelude.s, u->text.s);
-        pthread_mutex_lock(&j->lock);
-        if (u->so) publish(u);
-        str_release(&u->text);
-        u->state = UNIT_DONE;
-        pthread_cond_broadcast(&j->done);
+        struct jit_unit *u = take(j);
+        if (u) build(j, &j->tool, u);
+        else pthread_cond_wait(&j->wake, &j->lock);
     }
+    pthread_mutex_unlock(&j->lock);
+    return NULL;
+}
+
+/* A worker for as long as units are queued. */
+static void *help(void *arg) {
+    struct jit *j = arg;
+    struct jit_tool own;
+    if (!jit_tool_find(&own)) return NULL;
+    pthread_mutex_lock(&j->lock);
+    for (struct jit_unit *u; (u = take(j));) build(j, &own, u);
     pthread_mutex_unlock(&j->lock);
     return NULL;
 }
@@ -85,8 +106,8 @@ struct jit *jit_open(tsr_ctx *c, bool *failed) {
     if (strcmp(mode, "off") == 0 || env_int("TSR_CHECK") > 0 || !jit_tool_find(&tool)) return NULL;
     struct jit *j = mem_new(c, struct jit);
     if (!j) return *failed = true, NULL;
-    j->c = c, j->tool = tool, j->now = strcmp(mode, "now") == 0;
-    j->tool.background = !j->now;
+    j->c = c, j->tool = tool, j->now = strcmp(mode, "now") == 0, j->asked = strcmp(mode, "asked") == 0;
+    j->tool.background = !j->now && !j->asked;
     str_init(&j->prelude, c);
     emit_c_prelude(&j->prelude);
     pthread_mutex_init(&j->lock, NULL);
@@ -147,6 +168,7 @@ struct jit_kernel *jit_add(struct jit *j, const tsr_tile *program) {
         u->kernel = k;
         snprintf(name, sizeof name, "tsr_k%d", k->number);
         emit_c_kernel(&u->text, &plan, name);
+        if (j->asked && u->text.n > ASKED_TEXT) j->open = NULL;
     }
     emit_plan_release(&plan);
     return k;
@@ -154,6 +176,7 @@ struct jit_kernel *jit_add(struct jit *j, const tsr_tile *program) {
 
 void jit_heat(struct jit *j, struct jit_kernel *k, double seconds) {
     struct jit_unit *u = k->unit;
+    if (j->asked) return;
     j->open = NULL;
     if (u->state == UNIT_OPEN) u->state = UNIT_CLOSED;
     if (u->state == UNIT_CLOSED) {
@@ -166,7 +189,33 @@ void jit_heat(struct jit *j, struct jit_kernel *k, double seconds) {
     }
     if (!j->now) return;
     pthread_mutex_lock(&j->lock);
-    while (u->state == UNIT_QUEUED) pthread_cond_wait(&j->done, &j->lock);
+    while (u->state != UNIT_DONE) pthread_cond_wait(&j->done, &j->lock);
+    pthread_mutex_unlock(&j->lock);
+}
+
+static int queue_all(struct jit *j) {
+    int n = 0;
+    for (struct jit_unit *u = j->units; u; u = u->next) {
+        if (u->state < UNIT_QUEUED) u->state = u->text.failed ? UNIT_DONE : UNIT_QUEUED;
+        n += u->state == UNIT_QUEUED;
+    }
+    pthread_cond_signal(&j->wake);
+    return n;
+}
+
+void jit_settle(struct jit *j) {
+    pthread_t helper[HELPERS_MOST];
+    int helpers = 0;
+    j->open = NULL;
+    pthread_mutex_lock(&j->lock);
+    int queued = queue_all(j);
+    pthread_mutex_unlock(&j->lock);
+    while (helpers < HELPERS_MOST && helpers < queued - 1 && helpers < cpu_count() - 1 &&
+        !pthread_create(&helper[helpers], NULL, help, j)) helpers++;
+    for (int i = 0; i < helpers; i++) pthread_join(helper[i], NULL);
+    pthread_mutex_lock(&j->lock);
+    for (struct jit_unit *u = j->units; u; u = u->next)
+        while (u->state != UNIT_DONE) pthread_cond_wait(&j->done, &j->lock);
     pthread_mutex_unlock(&j->lock);
 }
 

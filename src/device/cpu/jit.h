@@ -1,7 +1,8 @@
 /* jit.h: the C tier of the CPU: kernels compiled by the system's C compiler while the VM already runs them.
  *
  * TSR_JIT: off (the default); lazy: a group of kernels is compiled in the background once the VM has spent a while on
- * it, and swapped in when ready; now: compiled before its first launch. The text is emit.h's, so both tiers give the
+ * it, and swapped in when ready; now: compiled before its first launch; asked: compiled by jit_settle alone, kernels of
+ * many plans in a unit (tests of thousands of kernels). The text is emit.h's, so both tiers give the
  * same bits and the swap cannot be seen. Kernels that were added since the last launch (those of a plan) share one
  * translation unit. Compiled code is kept on disk under the hash of text, compiler and flags (TSR_CACHE), bounded in
  * size; a damaged entry is built again; processes may share the folder. Where there is no compiler, or it fails, the VM
@@ -33,6 +34,9 @@ void jit_close(struct jit *j);                  /* stops a compiler that still r
 struct jit_kernel *jit_add(struct jit *j, const tsr_tile *program);
 /* Before and after a launch of k on the VM, which took `seconds`: may start the compiler, or wait for it (now). */
 void jit_heat(struct jit *j, struct jit_kernel *k, double seconds);
+/* Compiles every kernel that was added so far, a compiler on each core, and waits: afterwards each has its code or
+ * never will. */
+void jit_settle(struct jit *j);
 /* Runs a grid on compiled code. k->run must be there. */
 tsr_status jit_run(struct jit *j, struct jit_kernel *k, const int64_t grid[3], const union vm_arg *args,
     struct pool *pool);
