@@ -53,8 +53,10 @@ struct device_ops {
     /* How many there are, found without opening one; with 0, why says what is missing and how to get it. */
     int (*count)(tsr_ctx *c, char why[256]);
 
-    /* May be NULL, all four: the device records nothing. What is launched and copied between begin and end is recorded
-     * instead of run; replay runs it on the same addresses as often as wanted. */
+    /* May be NULL, all four: the device records nothing. What is launched and copied (copy) between begin and end is
+     * recorded instead of run; replay runs it on the same addresses as often as wanted. A device that cannot record
+     * something gives EUNSUPPORTED, at any of these calls or at a launch between them, and records no error; end comes
+     * after every begin that succeeded, and *recording is NULL where there is none. */
     tsr_status (*record_begin)(struct device *d);
     tsr_status (*record_end)(struct device *d, void **recording);
     tsr_status (*replay)(struct device *d, void *recording);
@@ -70,6 +72,9 @@ struct device_facts {
     size_t memory;      /* bytes of its own memory; 0: the host's */
     size_t local_bytes; /* of a group of threads */
 };
+/* The step of a plan that calls belong to, for messages: borrowed while the calls last. */
+struct device_task { const char *plan, *label; int step; uint64_t node; };
+
 struct device {
     const struct device_ops *ops;
     tsr_ctx *c;
@@ -77,6 +82,7 @@ struct device {
      * one inside its allocation is a handle too, and no handle is ever read or written by the host. */
     bool host_memory;
     struct device_facts facts;
+    struct device_task task;
 };
 /* The context's device, opened at first use by its name (tsr_config.device, TSR_DEVICE).
  * NULL: error names what exists. */
