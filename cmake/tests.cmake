@@ -1,7 +1,7 @@
 # Each tests/<room>/test_*.c is one program, build/<preset>/tests/<room>/test_*, registered with ctest under label
 # <room>. tests.list (name, command, arguments, with tabs between) is what tools/run_tests.sh reads. Programs run with the source
 # folder as working directory.
-add_library(tsr_harness STATIC tests/harness.c tests/suite.c)
+add_library(tsr_harness STATIC tests/harness.c tests/suite.c tests/foreign.c)
 target_include_directories(tsr_harness PUBLIC include src tests)
 target_link_libraries(tsr_harness PUBLIC tsr_flags tsr_math_flags tessera)
 tsr_use_dependencies(tsr_harness)

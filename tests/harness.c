@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/map.h"
+#include "foreign.h"
 
 enum { TESTS_MAX = 512, CTX_MAX = 32, NAME_MAX_LEN = 240, FAILURES_SHOWN = 5 };
 
@@ -23,7 +24,7 @@ static int test_count;
 static const struct test *running;
 static uint64_t seed;
 static struct rng random_state;
-static bool verbose;
+static bool verbose, on_foreign;
 
 static struct { char name[NAME_MAX_LEN]; int failures; bool open, named, skipped; } current; /* the present case */
 static long passed, failed, skipped;
@@ -304,6 +305,7 @@ tsr_ctx *test_ctx_with(const tsr_config *config) {
     cfg.alloc = checking_allocator, cfg.alloc_user = opened[i].heap;
     opened[i].c = tsr_open(&cfg);
     TSR_ASSERT(opened[i].c);
+    if (on_foreign && !cfg.device) TSR_ASSERT(foreign_open(opened[i].c));
     return opened[i].c;
 }
 
@@ -322,7 +324,7 @@ void test_ctx_close(tsr_ctx *c) {
 static bool torture_run(torture_fn *fn, void *arg, uint64_t refuse, uint64_t *requests) {
     struct heap *h = heap_open(refuse);
     tsr_ctx *c = tsr_open(&(tsr_config){.alloc = checking_allocator, .alloc_user = h, .threads = 1});
-    bool done = c && fn(c, arg);
+    bool done = c && (!on_foreign || foreign_open(c)) && fn(c, arg);
     tsr_status s = c ? tsr_error_status(c) : TSR_ENOMEM;
     if (h->refused) {
         CHECK_MSG(!done, "allocation %" PRIu64 " was refused, yet success was reported", refuse);
@@ -406,6 +408,7 @@ static void run_test(const struct test *t) {
 
 static uint64_t choose_seed(void) {
     const char *given = getenv("TSR_TEST_SEED");
+    on_foreign = getenv("TSR_TEST_FOREIGN") != NULL;
     if (given && *given) return strtoull(given, NULL, 10);
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);

@@ -16,6 +16,9 @@
  * cases; failures are printed with the seed. Options: -v prints passing cases, -l lists, a word runs the tests whose
  * name contains it.
  *
+ * TSR_TEST_FOREIGN=1 gives every context the device of foreign.h, whose memory the host does not see: any test program
+ * is then a test of residency.
+ *
  * Random inputs come from test_rng(), seeded for each TEST from TSR_TEST_SEED (decimal) or the clock, so a TEST run
  * alone with the printed seed sees the same numbers. Comparisons of floats: NaN passes only against NaN, infinities
  * and signed zero by value. */

@@ -10,7 +10,8 @@
 #include "cli/program.h"
 #include "cli/verbs.h"
 #include "graph/interp.h"
-#include "tessera/run.h"
+#include "graph/ref.h"
+#include "run/runner.h"
 
 struct options {
     struct cli_list input;
@@ -168,9 +169,10 @@ static tsr_status walk(struct verify *v) {
     tsr_status s = in && out ? tsr_eval(p->c, p->n, p->arg) : TSR_ENOMEM;
     for (int i = 0; i < p->n && !s; i++) {
         const tsr_type *t = tsr_node_type(p->arg[i]);
-        in[i] = (struct ref_tensor){.dtype = t->dtype, .rank = t->rank, .count = 1, .p = p->arg[i]->buf[0]->p};
+        in[i] = (struct ref_tensor){.dtype = t->dtype, .rank = t->rank, .count = 1};
         tsr_type_ints(t, in[i].dim);
         for (int d = 0; d < t->rank; d++) in[i].count *= in[i].dim[d];
+        s = resident_host_buf(p->arg[i]->buf[0], ref_bytes(&in[i]), &a, (void **)&in[i].p);
     }
     struct interp_opts o = {.node = on_node, .user = v, .poison = 0xA5};
     if (!s) s = interp_run(p->c, p->fn, p->n, in, &a, out, &o);

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "device/devices.h"
+#include "device/memory.h"
 
 static const struct device_ops *const devices[] = {&device_cpu, &device_null};
 enum { DEVICES = sizeof devices / sizeof *devices };
@@ -14,6 +15,7 @@ enum { DEVICES = sizeof devices / sizeof *devices };
 static void slot_close(tsr_ctx *c, void *state) {
     struct device *d = state;
     (void)c;
+    device_memory_close(d);
     d->ops->close(d);
 }
 

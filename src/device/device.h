@@ -9,6 +9,7 @@
 #include "tessera/tile.h"
 
 struct device;
+struct device_memory;
 
 /* One argument of a launch. SCALAR: bits of an i64/double/... in the low bytes, of dtype. */
 struct launch_arg {
@@ -34,7 +35,7 @@ struct device_ops {
     tsr_status (*open)(tsr_ctx *c, int index, struct device **out);
     void (*close)(struct device *d);
     void *(*alloc)(struct device *d, size_t bytes); /* NULL: ENOMEM recorded */
-    void (*free)(struct device *d, void *mem, size_t bytes);
+    void (*free)(struct device *d, void *mem, size_t bytes); /* any thread may call it */
     tsr_status (*copy_in)(struct device *d, void *mem, const void *host, size_t bytes);
     tsr_status (*copy_out)(struct device *d, void *host, const void *mem, size_t bytes);
     tsr_status (*copy)(struct device *d, void *dst, const void *src, size_t bytes);
@@ -83,6 +84,7 @@ struct device {
     bool host_memory;
     struct device_facts facts;
     struct device_task task;
+    struct device_memory *kept; /* memory.c */
 };
 /* The context's device, opened at first use by its name (tsr_config.device, TSR_DEVICE).
  * NULL: error names what exists. */

@@ -2,6 +2,7 @@
  * device's carry its release function.
  *
  * Views share the root's bytes and hold a reference to it. Counts are atomic: results may be dropped by other threads.
+ * Bytes do not change once they are a value, so a device that cannot see them makes one copy, which ends with them.
  *
  * Great host buffers (from KEEP_FROM bytes) are not given back at once: the room keeps the latest, up to
  * KEPT_MOST bytes in all, and hands one on to the next buffer of the same size. A training step asks for the same
@@ -110,6 +111,7 @@ tsr_buf *tsr_buf_keep(tsr_buf *b) {
 void tsr_buf_free(tsr_buf *b) {
     if (!b || __atomic_sub_fetch(&b->refs, 1, __ATOMIC_ACQ_REL)) return;
     tsr_ctx *c = b->c;
+    if (b->mirror) b->drop_mirror(b);
     b->release(b);
     mem_del(c, b);
 }

@@ -188,6 +188,8 @@ struct tsr_buf {
     void *p;       /* host address, or a device's handle */
     size_t bytes;
     void *device;  /* NULL: host memory of the context's allocator */
+    void *mirror;  /* host memory, no view: NULL, or the handle of the device's copy of these bytes */
+    void (*drop_mirror)(tsr_buf *b); /* gives the copy back */
     void (*release)(tsr_buf *b); /* gives the memory back */
     tsr_buf *root; /* a view: counted */
     void (*give_back)(void *user); /* borrowed bytes: tells their owner */

@@ -14,12 +14,13 @@
 #include "graph/interp.h"
 #include "run/runner.h"
 
-static struct ref_tensor slot_tensor(struct runner *r, tsr_plan *p, const struct plan_binding *b, int slot) {
+/* What lies at `at` for a slot, in memory that the host sees. */
+static tsr_status slot_tensor(struct runner *r, const tsr_plan *p, const struct plan_binding *b, int slot, void *at,
+    struct arena *mem, struct ref_tensor *x) {
     const tsr_type *t = p->slot.v[slot].type;
-    struct ref_tensor x = {.dtype = t->dtype, .rank = t->rank, .count = b->slot[slot].count,
-        .p = exec_slots(r, p)[slot]};
-    if (t->rank) memcpy(x.dim, b->slot[slot].dim, (size_t)t->rank * sizeof *x.dim);
-    return x;
+    *x = (struct ref_tensor){.dtype = t->dtype, .rank = t->rank, .count = b->slot[slot].count};
+    if (t->rank) memcpy(x->dim, b->slot[slot].dim, (size_t)t->rank * sizeof *x->dim);
+    return resident_host(r, at, b->slot[slot].bytes, mem, (void **)&x->p);
 }
 
 static bool has_nan(const struct ref_tensor *t, int64_t *at) {
@@ -34,20 +35,28 @@ static bool has_nan(const struct ref_tensor *t, int64_t *at) {
     return false;
 }
 
+static tsr_status check_slot(struct runner *r, tsr_plan *p, const struct plan_binding *b, int step, int slot,
+    struct arena *mem) {
+    struct ref_tensor t;
+    int64_t at;
+    tsr_status s = slot_tensor(r, p, b, slot, exec_slots(r, p)[slot], mem, &t);
+    if (s || !has_nan(&t, &at)) return s;
+    int pos = p->slot.v[slot].node;
+    return err_set(r->c, TSR_ECHECK,
+        "NaN in %s, step %d (%s), result of op %s, element %lld of %s: check the operands of that op", p->name, step,
+        p->step.v[step].label, pos >= 0 && p->fn ? op_name(p->fn->node.v[pos]->op) : "unknown", (long long)at,
+        type_text(r->c, p->slot.v[slot].type));
+}
+
 tsr_status check_nan(struct runner *r, tsr_plan *p, const struct plan_binding *b, int step) {
     const struct plan_step *s = &p->step.v[step];
-    for (int j = 0; j < s->narg && r->d->host_memory; j++) {
-        int64_t at;
-        if (s->arg[j].kind != PLAN_ARG_SLOT || !s->arg[j].writes) continue;
-        struct ref_tensor t = slot_tensor(r, p, b, s->arg[j].slot);
-        if (!has_nan(&t, &at)) continue;
-        int pos = p->slot.v[s->arg[j].slot].node;
-        return err_set(r->c, TSR_ECHECK,
-            "NaN in %s, step %d (%s), result of op %s, element %lld of %s: check the operands of that op", p->name,
-                       step, s->label, pos >= 0 && p->fn ? op_name(p->fn->node.v[pos]->op) : "unknown", (long long)at,
-                       type_text(r->c, p->slot.v[s->arg[j].slot].type));
-    }
-    return TSR_OK;
+    struct arena mem;
+    tsr_status st = TSR_OK;
+    arena_init(&mem, r->c);
+    for (int j = 0; j < s->narg && !st; j++)
+        if (s->arg[j].kind == PLAN_ARG_SLOT && s->arg[j].writes) st = check_slot(r, p, b, step, s->arg[j].slot, &mem);
+    arena_release(&mem);
+    return st;
 }
 
 /* ---- comparison with the reference ---- */
@@ -89,16 +98,13 @@ tsr_status watch_open(struct runner *r, tsr_plan *p, const struct plan_binding *
     struct ref_tensor *in = arena_array(&w->mem, f->param.n + 1, sizeof *in),
         *res = arena_array(&w->mem, f->result.n + 1, sizeof *res);
     if (!w->value || !in || !res) return TSR_ENOMEM;
-    for (size_t i = 0; i < p->slot.n; i++) {
+    tsr_status st = TSR_OK;
+    for (size_t i = 0; i < p->slot.n && !st; i++) {
         const struct plan_slot *s = &p->slot.v[i];
-        if (s->kind != SLOT_PARAM) continue;
-        struct ref_tensor *t = &in[s->index];
-        *t = (struct ref_tensor){.dtype = s->type->dtype, .rank = s->type->rank, .p = param[s->index]};
-        t->count = b->slot[i].count;
-        if (t->rank) memcpy(t->dim, b->slot[i].dim, (size_t)t->rank * sizeof *t->dim);
+        if (s->kind == SLOT_PARAM) st = slot_tensor(r, p, b, (int)i, param[s->index], &w->mem, &in[s->index]);
     }
     struct interp_opts o = {.node = on_node, .user = w, .poison = 0xA5};
-    return interp_run(r->c, f, (int)f->param.n, in, &w->mem, res, &o);
+    return st ? st : interp_run(r->c, f, (int)f->param.n, in, &w->mem, res, &o);
 }
 
 static double tolerance(tsr_dtype t) {
@@ -139,14 +145,19 @@ static tsr_status compare(struct watch *w, int step, const struct ref_tensor *go
 
 tsr_status watch_step(struct watch *w, int step) {
     const struct plan_step *s = &w->p->step.v[step];
+    struct arena mem;
     tsr_status st = TSR_OK;
+    arena_init(&mem, w->r->c);
     for (int j = 0; j < s->narg && !st; j++) {
         if (s->arg[j].kind != PLAN_ARG_SLOT || !s->arg[j].writes) continue;
         int pos = w->p->slot.v[s->arg[j].slot].node;
         if (pos < 0 || !w->value[pos].p) continue;
-        struct ref_tensor got = slot_tensor(w->r, w->p, w->b, s->arg[j].slot);
-        st = compare(w, step, &got, &w->value[pos], w->p->fn->node.v[pos]);
+        struct ref_tensor got;
+        int slot = s->arg[j].slot;
+        st = slot_tensor(w->r, w->p, w->b, slot, exec_slots(w->r, w->p)[slot], &mem, &got);
+        if (!st) st = compare(w, step, &got, &w->value[pos], w->p->fn->node.v[pos]);
     }
+    arena_release(&mem);
     return st;
 }
 

@@ -8,6 +8,7 @@
  * Sizes: a sub-plan is bound to the symbols of the plan around it. */
 #include <string.h>
 
+#include "device/memory.h"
 #include "run/runner.h"
 
 struct control {
@@ -29,7 +30,7 @@ static size_t arg_bytes(const struct control *k, int i) { return k->b->slot[k->s
 static void **addresses(struct control *k, size_t n) { return arena_array(&k->mem, n + 1, sizeof(void *)); }
 
 static void *scratch(struct control *k, size_t bytes) {
-    void *p = k->r->d->ops->alloc(k->r->d, bytes ? bytes : 1);
+    void *p = device_alloc(k->r->d, bytes ? bytes : 1);
     if (p) k->bytes[k->nbuffer] = bytes ? bytes : 1, k->buffer[k->nbuffer++] = p;
     return p;
 }
@@ -123,13 +124,13 @@ static tsr_status run_while(struct control *k) {
 }
 
 /* A scanned operand or result whose slices begin inside a byte (4-bit elements, odd slices) is handed over in a memory
- * of its own, on devices whose memory the host sees. */
+ * of its own; the host moves the elements. */
 static bool straddles(const struct control *k, int arg, int64_t trips) {
     int slot = k->s->arg[arg].slot;
     return tsr_dtype_of(k->p->slot.v[slot].type->dtype)->block == 2 && k->b->slot[slot].count / trips % 2;
 }
 
-static void copy_nibbles(uint8_t *dst, int64_t dst_at, const uint8_t *src, int64_t src_at, int64_t n) {
+static void move_nibbles(uint8_t *dst, int64_t dst_at, const uint8_t *src, int64_t src_at, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         int64_t d = dst_at + i, s = src_at + i;
         unsigned v = (src[s / 2] >> (s % 2 * 4)) & 15, shift = (unsigned)(d % 2) * 4;
@@ -137,54 +138,101 @@ static void copy_nibbles(uint8_t *dst, int64_t dst_at, const uint8_t *src, int64
     }
 }
 
+/* The same for memory of the device: the bytes around them come to the host and go back. */
+static tsr_status copy_nibbles(struct control *k, void *dst, int64_t dst_at, void *src, int64_t src_at, int64_t n) {
+    struct device *d = k->r->d;
+    uint8_t *to = (uint8_t *)dst + dst_at / 2, *from = (uint8_t *)src + src_at / 2;
+    size_t to_bytes = (size_t)(dst_at % 2 + n + 1) / 2, from_bytes = (size_t)(src_at % 2 + n + 1) / 2;
+    struct arena mem;
+    void *t, *f;
+    if (!n) return TSR_OK;
+    arena_init(&mem, k->r->c);
+    tsr_status s = resident_host(k->r, to, to_bytes, &mem, &t);
+    if (!s) s = resident_host(k->r, from, from_bytes, &mem, &f);
+    if (!s) move_nibbles(t, dst_at % 2, f, src_at % 2, n);
+    if (!s && !d->host_memory) s = d->ops->copy_in(d, to, t, to_bytes);
+    arena_release(&mem);
+    return s;
+}
+
 static tsr_status scan_slices(struct control *k, int64_t trips, int from, int n, void **own) {
     for (int i = 0; i < n; i++) {
         if (trips <= 0 || !straddles(k, from + i, trips)) continue;
-        if (!k->r->d->host_memory)
-            return err_set(k->r->c, TSR_EUNSUPPORTED,
-                "%s: odd slices of 4-bit elements on device %s: convert to 8 bits",
-                           k->s->label, k->r->d->ops->name);
         if (!(own[i] = scratch(k, arg_bytes(k, from + i)))) return TSR_ENOMEM;
     }
     return TSR_OK;
 }
 
-/* Where turn t finds slice t of argument arg. */
-static void *slice_at(struct control *k, int arg, int64_t t, int64_t trips, void *own, bool read) {
-    uint8_t *whole = arg_at(k, arg);
-    int64_t count = k->b->slot[k->s->arg[arg].slot].count / trips;
-    if (!own) return whole + (size_t)t * (arg_bytes(k, arg) / (size_t)trips);
-    if (read) copy_nibbles(own, 0, whole, t * count, count);
-    return own;
+/* Slice t of argument arg: where it lies, or the memory of its own, which is filled (read) or put back. */
+struct slice { int arg; int64_t t, count, trips; void *own; };
+
+static struct slice slice_of(const struct control *k, int arg, int64_t t, int64_t trips, void *own) {
+    return (struct slice){arg, t, k->b->slot[k->s->arg[arg].slot].count / trips, trips, own};
+}
+
+static void *slice_at(const struct control *k, const struct slice *l) {
+    return l->own ? l->own : (uint8_t *)arg_at(k, l->arg) + (size_t)l->t * (arg_bytes(k, l->arg) / (size_t)l->trips);
+}
+
+static tsr_status slice_read(struct control *k, const struct slice *l) {
+    return l->own ? copy_nibbles(k, l->own, 0, arg_at(k, l->arg), l->t * l->count, l->count) : TSR_OK;
+}
+
+static tsr_status slice_write(struct control *k, const struct slice *l) {
+    return l->own ? copy_nibbles(k, arg_at(k, l->arg), l->t * l->count, l->own, 0, l->count) : TSR_OK;
+}
+
+/* A scan under way. The step's arguments: carried in, xs, carried out, ys (from `ys`), then what all turns share. */
+struct scan {
+    int nc, nx, np, nr, ys, shared;
+    int64_t trips;
+    struct carry y;
+    void **param, **result;
+    void **own_x, **own_y; /* memory of their own, or NULL */
+};
+
+static tsr_status scan_open(struct control *k, struct scan *n) {
+    const tsr_plan *body = k->s->sub[0];
+    n->nc = k->s->ncarry, n->nx = k->s->nxs, n->np = (int)body->param.n, n->nr = (int)body->result.n;
+    n->ys = n->nc + n->nx + n->nc;
+    n->shared = n->ys + n->nr - n->nc;
+    n->trips = k->b->step[k->step].trips;
+    n->param = addresses(k, (size_t)n->np), n->result = addresses(k, (size_t)n->nr);
+    n->own_x = addresses(k, (size_t)n->nx), n->own_y = addresses(k, (size_t)(n->nr - n->nc));
+    if (!n->param || !n->result || !n->own_x || !n->own_y) return TSR_ENOMEM;
+    tsr_status s = carry_open(k, 0, n->nc + n->nx, n->nc, &n->y);
+    if (!s) s = scan_slices(k, n->trips, n->nc, n->nx, n->own_x);
+    return s ? s : scan_slices(k, n->trips, n->ys, n->nr - n->nc, n->own_y);
+}
+
+static tsr_status scan_turn(struct control *k, struct scan *n, int64_t t) {
+    tsr_status s = TSR_OK;
+    for (int i = 0; i < n->nc; i++) n->param[i] = n->y.now[i], n->result[i] = n->y.next[i];
+    for (int i = 0; i < n->nx && !s; i++) {
+        struct slice l = slice_of(k, n->nc + i, t, n->trips, n->own_x[i]);
+        n->param[n->nc + i] = slice_at(k, &l);
+        s = slice_read(k, &l);
+    }
+    for (int i = n->nc + n->nx; i < n->np; i++) n->param[i] = arg_at(k, n->shared + i - n->nc - n->nx);
+    for (int i = n->nc; i < n->nr; i++) {
+        struct slice l = slice_of(k, n->ys + i - n->nc, t, n->trips, n->own_y[i - n->nc]);
+        n->result[i] = slice_at(k, &l);
+    }
+    if (!s) s = run_sub(k, 0, n->param, n->result);
+    for (int i = n->nc; i < n->nr && !s; i++) {
+        struct slice l = slice_of(k, n->ys + i - n->nc, t, n->trips, n->own_y[i - n->nc]);
+        s = slice_write(k, &l);
+    }
+    carry_turn(&n->y, n->nc);
+    return s;
 }
 
 static tsr_status run_scan(struct control *k) {
-    int nc = k->s->ncarry, nx = k->s->nxs, np = (int)k->s->sub[0]->param.n, nr = (int)k->s->sub[0]->result.n,
-        ny = nr - nc;
-    int out = nc + nx, implicit = out + nc + ny;
-    int64_t trips = k->b->step[k->step].trips;
-    struct carry y;
-    void **param = addresses(k, (size_t)np), **result = addresses(k, (size_t)nr);
-    void **own_x = addresses(k, (size_t)nx), **own_y = addresses(k, (size_t)ny);
-    tsr_status s = param && result && own_x && own_y ? carry_open(k, 0, out, nc, &y) : TSR_ENOMEM;
-    if (!s && !(s = scan_slices(k, trips, nc, nx, own_x))) s = scan_slices(k, trips, out + nc, ny, own_y);
-    for (int64_t turn = 0; turn < trips && !s; turn++) {
-        int64_t t = k->s->reverse ? trips - 1 - turn : turn;
-        for (int i = 0; i < np; i++) {
-            if (i < nc) param[i] = y.now[i];
-            else if (i < nc + nx) param[i] = slice_at(k, i, t, trips, own_x[i - nc], true);
-            else param[i] = arg_at(k, implicit + i - nc - nx);
-        }
-        for (int i = 0; i < nr; i++)
-            result[i] = i < nc ? y.next[i] : slice_at(k, out + i, t, trips, own_y[i - nc], false);
-        if ((s = run_sub(k, 0, param, result))) break;
-        for (int i = nc; i < nr; i++) {
-            int64_t count = k->b->slot[k->s->arg[out + i].slot].count / trips;
-            if (own_y[i - nc]) copy_nibbles(arg_at(k, out + i), t * count, own_y[i - nc], 0, count);
-        }
-        carry_turn(&y, nc);
-    }
-    return s ? s : carry_home(k, &y, out, nc);
+    struct scan n;
+    tsr_status s = scan_open(k, &n);
+    for (int64_t turn = 0; !s && turn < n.trips; turn++)
+        s = scan_turn(k, &n, k->s->reverse ? n.trips - 1 - turn : turn);
+    return s ? s : carry_home(k, &n.y, n.nc + n.nx, n.nc);
 }
 
 tsr_status exec_control(struct runner *r, tsr_plan *p, struct plan_binding *b, int step) {
@@ -202,7 +250,7 @@ tsr_status exec_control(struct runner *r, tsr_plan *p, struct plan_binding *b, i
         default: s = run_scan(&k); break;
         }
     }
-    for (int i = 0; i < k.nbuffer; i++) r->d->ops->free(r->d, k.buffer[i], k.bytes[i]);
+    for (int i = 0; i < k.nbuffer; i++) device_free(r->d, k.buffer[i], k.bytes[i]);
     arena_release(&k.mem);
     return s;
 }

@@ -6,6 +6,7 @@
  * exec of its own, so that one may wait in the middle of a plan while another runs it. */
 #include <string.h>
 
+#include "device/memory.h"
 #include "run/runner.h"
 
 enum { BINDINGS = 64 }; /* bindings remembered for each plan; the oldest goes first */
@@ -35,7 +36,7 @@ static void binding_free(struct runner *r, struct plan_binding *b) {
 static void exec_free_one(struct plan_exec *e) {
     tsr_ctx *c = e->r->c;
     for (int i = 0; i < e->nbinding; i++) binding_free(e->r, e->binding[i]);
-    if (e->arena) e->r->d->ops->free(e->r->d, e->arena, e->arena_bytes);
+    device_free(e->r->d, e->arena, e->arena_bytes);
     mem_array_free(c, e->kernel, e->p->step.n + 1, sizeof *e->kernel);
     mem_array_free(c, e->at, e->p->slot.n + 1, sizeof *e->at);
     vec_release(c, &e->arg), vec_release(c, &e->tensor), vec_release(c, &e->ints);
@@ -53,8 +54,10 @@ static void exec_free(struct plan_exec *e) {
 /* What does not change from run to run: addresses of literals, handles of kernels. */
 static tsr_status prepare(struct plan_exec *e) {
     tsr_plan *p = e->p;
-    for (size_t i = 0; i < p->slot.n; i++)
-        if (p->slot.v[i].kind == SLOT_CONST) e->at[i] = p->constant.v[p->slot.v[i].index].buf->p;
+    tsr_status s = TSR_OK;
+    for (size_t i = 0; i < p->slot.n && !s; i++)
+        if (p->slot.v[i].kind == SLOT_CONST) s = resident_at(e->r, p->constant.v[p->slot.v[i].index].buf, &e->at[i]);
+    if (s) return s;
     for (size_t i = 0; i < p->step.n; i++) {
         const struct plan_step *s = &p->step.v[i];
         if (s->kind == STEP_KERNEL &&
@@ -120,11 +123,10 @@ bool exec_result_is_fresh(const tsr_plan *p, int i) {
 /* ---- addresses ---- */
 
 static tsr_status grow_arena(struct plan_exec *e, size_t bytes) {
-    const struct device_ops *d = e->r->d->ops;
     if (bytes <= e->arena_bytes) return TSR_OK;
-    if (e->arena) d->free(e->r->d, e->arena, e->arena_bytes);
+    device_free(e->r->d, e->arena, e->arena_bytes);
     e->arena_bytes = 0;
-    if (!(e->arena = d->alloc(e->r->d, bytes))) return TSR_ENOMEM;
+    if (!(e->arena = device_alloc(e->r->d, bytes))) return TSR_ENOMEM;
     e->arena_bytes = bytes;
     return TSR_OK;
 }
@@ -187,10 +189,10 @@ static tsr_status run_host(struct plan_exec *e, const struct plan_binding *b, in
     tsr_status st = in && out ? TSR_OK : TSR_ENOMEM;
     for (int j = 0; j < s->narg && !st; j++) {
         int slot = s->arg[j].slot;
-        void *p = r->d->host_memory ? e->at[slot] : arena_alloc(&mem, b->slot[slot].bytes + 1);
-        if (!p) st = TSR_ENOMEM;
-        else if (s->arg[j].writes) out[nout++] = p;
-        else if (in[nin++] = p, !r->d->host_memory) st = r->d->ops->copy_out(r->d, p, e->at[slot], b->slot[slot].bytes);
+        void *p = e->at[slot];
+        if (!s->arg[j].writes) st = resident_host(r, p, b->slot[slot].bytes, &mem, &p), in[nin++] = p;
+        else if (r->d->host_memory || (p = arena_alloc(&mem, b->slot[slot].bytes + 1))) out[nout++] = p;
+        else st = TSR_ENOMEM;
     }
     if (!st && s->host.fn(s->host.user, nin, in, nout, out))
         st = err_set(r->c, TSR_ECHECK, "host function of %s reported a failure", s->label);
@@ -204,14 +206,12 @@ static tsr_status run_host(struct plan_exec *e, const struct plan_binding *b, in
 /* One operand or result in host memory: where it lies, or a copy. */
 static tsr_status comm_tensor(struct plan_exec *e, const struct plan_binding *b, const struct plan_arg *a,
     struct arena *mem, struct ref_tensor *t) {
-    const struct device *d = e->r->d;
     const struct slot_binding *s = &b->slot[a->slot];
     const tsr_type *type = e->p->slot.v[a->slot].type;
     *t = (struct ref_tensor){.dtype = type->dtype, .rank = type->rank, .count = s->count, .p = e->at[a->slot]};
     if (t->rank) memcpy(t->dim, s->dim, (size_t)t->rank * sizeof *t->dim);
-    if (d->host_memory) return TSR_OK;
-    if (!(t->p = arena_alloc(mem, s->bytes + 1))) return TSR_ENOMEM;
-    return a->writes ? TSR_OK : d->ops->copy_out(e->r->d, t->p, e->at[a->slot], s->bytes);
+    if (!a->writes) return resident_host(e->r, t->p, s->bytes, mem, (void **)&t->p);
+    return e->r->d->host_memory || (t->p = arena_alloc(mem, s->bytes + 1)) ? TSR_OK : TSR_ENOMEM;
 }
 
 static tsr_status run_comm(struct plan_exec *e, const struct plan_binding *b, int i) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "graph/interp.h"
+#include "graph/ref.h"
 #include "graph/room.h"
 #include "run/runner.h"
 
@@ -79,21 +80,6 @@ static int most_symbols(const tsr_fn *f) {
 
 /* ---- buffers ---- */
 
-static void release_device(tsr_buf *b) {
-    struct device *d = b->device;
-    d->ops->free(d, b->p, b->bytes);
-}
-
-static tsr_buf *result_buf(struct runner *r, size_t bytes) {
-    if (r->d->host_memory) return tsr_buf_new(r->c, bytes);
-    tsr_buf *b = mem_new(r->c, tsr_buf);
-    if (!b) return NULL;
-    *b = (tsr_buf){.refs = 1, .c = r->c, .bytes = bytes ? bytes : 1, .device = r->d, .release = release_device};
-    if ((b->p = r->d->ops->alloc(r->d, b->bytes))) return b;
-    mem_del(r->c, b);
-    return NULL;
-}
-
 /* The buffer that result i shares: a parameter's, a literal's, or another result's. */
 static tsr_buf *shared_buf(struct runner *r, const tsr_plan *p, const struct plan_binding *b, int i,
     tsr_buf *const *param, tsr_buf **out) {
@@ -109,7 +95,7 @@ static tsr_buf *shared_buf(struct runner *r, const tsr_plan *p, const struct pla
 static tsr_status run_watched(struct runner *r, tsr_plan *p, struct plan_binding *b, void *const *param,
     void *const *result) {
     struct watch *w = NULL;
-    bool watched = r->check >= 2 && p->fn && !p->fn->communicates && r->d->host_memory;
+    bool watched = r->check >= 2 && p->fn && !p->fn->communicates;
     tsr_status s = watched ? watch_open(r, p, b, param, &w) : TSR_OK;
     if (!s) s = exec_run(r, p, b, param, result, w);
     watch_close(w);
@@ -123,10 +109,10 @@ tsr_status run_plan(struct runner *r, tsr_plan *p, int n, const tsr_binding *bin
     void **pa = mem_array(r->c, np + 1, sizeof *pa), **ra = mem_array(r->c, nr + 1, sizeof *ra);
     tsr_status s = b && pa && ra ? TSR_OK : tsr_error_status(r->c);
     memset(out, 0, nr * sizeof *out);
-    for (size_t i = 0; i < np && !s; i++) pa[i] = param[i]->p;
+    for (size_t i = 0; i < np && !s; i++) s = resident_at(r, param[i], &pa[i]);
     for (size_t i = 0; i < nr && !s; i++) {
         if (!exec_result_is_fresh(p, (int)i)) continue;
-        if (!(out[i] = result_buf(r, b->slot[p->result.v[i]].bytes))) s = TSR_ENOMEM;
+        if (!(out[i] = resident_new(r, b->slot[p->result.v[i]].bytes))) s = TSR_ENOMEM;
         else ra[i] = out[i]->p;
     }
     if (!s) s = run_watched(r, p, b, pa, ra);
@@ -215,11 +201,10 @@ static tsr_status compute_reference(struct run *k) {
     for (size_t i = 0; i < f->param.n && !s; i++) {
         struct ref_tensor *t = &in[i];
         const tsr_type *type = k->arg[i]->type;
-        *t = (struct ref_tensor){.dtype = type->dtype, .rank = type->rank, .count = 1, .p = k->param[i]->p};
+        *t = (struct ref_tensor){.dtype = type->dtype, .rank = type->rank, .count = 1};
         tsr_type_ints(k->arg[i]->type, t->dim);
         for (int j = 0; j < t->rank; j++) t->count *= t->dim[j];
-        if (k->param[i]->device) s = err_set(k->c, TSR_EUNSUPPORTED, "interpret %s: argument %zu lives on a device",
-            f->name, i);
+        s = resident_host_buf(k->param[i], ref_bytes(t), &mem, (void **)&t->p);
     }
     if (!s) s = interp_run(k->c, f, (int)f->param.n, in, &mem, res, NULL);
     for (size_t i = 0; i < f->result.n && !s; i++) {

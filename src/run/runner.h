@@ -51,6 +51,15 @@ tsr_status exec_run(struct runner *r, tsr_plan *p, struct plan_binding *b, void 
 void *const *exec_slots(struct runner *r, tsr_plan *p);
 bool exec_result_is_fresh(const tsr_plan *p, int i); /* result i needs memory of its own; else it shares some */
 
+/* resident.c: where bytes lie. */
+/* What the device calls the buffer's memory; host memory that it does not see is copied there once. */
+tsr_status resident_at(struct runner *r, tsr_buf *b, void **at);
+tsr_buf *resident_new(struct runner *r, size_t bytes); /* memory of the device */
+/* The device's bytes for the host to read: they themselves, or a copy in mem. */
+tsr_status resident_host(struct runner *r, void *at, size_t bytes, struct arena *mem, void **host);
+/* The same of a value's bytes. */
+tsr_status resident_host_buf(const tsr_buf *b, size_t bytes, struct arena *mem, void **host);
+
 /* control.c: steps that run sub-plans. */
 tsr_status exec_control(struct runner *r, tsr_plan *p, struct plan_binding *b, int step);
 

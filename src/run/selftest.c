@@ -74,9 +74,14 @@ static bool compare(struct selftest *t, const struct sample *s, int result, cons
     return !wrong;
 }
 
+/* The last byte of an odd number of 4-bit elements, without the half that is none. */
+static uint8_t last_byte(const struct ref_tensor *t, size_t n) {
+    return tsr_dtype_of(t->dtype)->bits == 4 && t->count % 2 ? t->p[n - 1] & 15 : t->p[n - 1];
+}
+
 static void compare_bits(struct selftest *t, int result, const struct ref_tensor *got, const struct ref_tensor *twin) {
     size_t n = ref_bytes(got), at = 0;
-    if (memcmp(got->p, twin->p, n) == 0) return;
+    if (!n || (memcmp(got->p, twin->p, n - 1) == 0 && last_byte(got, n) == last_byte(twin, n))) return;
     while (got->p[at] == twin->p[at]) at++;
     int64_t i = (int64_t)(at * 8 / (size_t)tsr_dtype_of(got->dtype)->bits);
     if (!t->differs.n)

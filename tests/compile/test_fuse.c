@@ -73,8 +73,14 @@ static bool run_plan_on(tsr_ctx *c, const tsr_fn *f, tsr_plan *p, int nb, const 
     }
     bool ok = CHECK_MSG(run_plan(r, p, nb, b, param, out) == TSR_OK, "%s: %s", what, tsr_error_message(c));
     tsr_error_clear(c);
-    for (size_t i = 0; ok && i < f->result.n; i++) ok = compare(&want[i], tsr_buf_data(out[i]), tolerance, what,
-        (int)i);
+    struct arena mem;
+    arena_init(&mem, c);
+    for (size_t i = 0; ok && i < f->result.n; i++) {
+        void *got;
+        ok = CHECK_EQ(resident_host_buf(out[i], ref_bytes(&want[i]), &mem, &got), TSR_OK) &&
+            compare(&want[i], got, tolerance, what, (int)i);
+    }
+    arena_release(&mem);
     for (size_t i = 0; i < f->param.n; i++) tsr_buf_free(param[i]);
     for (size_t i = 0; i < f->result.n; i++) tsr_buf_free(out[i]);
     return ok;
