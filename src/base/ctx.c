@@ -46,7 +46,6 @@ void tsr_close(tsr_ctx *c) {
     for (int s = SLOT_COUNT; s-- > 0;) ctx_slot_set(c, (enum ctx_slot)s, NULL, NULL);
     pool_close(c->pool);
     mem_strfree(c, c->device);
-    mem_drop_kept(c);
     size_t left = atomic_load(&c->now) - sizeof *c;
     if (left) log_line(1, "context closed with %zu bytes never freed", left);
     pthread_mutex_destroy(&c->lock);

@@ -12,30 +12,21 @@ struct slot {
     ctx_slot_free *destroy;
 };
 
-/* Large blocks that were freed, for whoever asks for the same size next (mem.c). */
-enum { KEPT_BLOCKS = 8 };
-struct kept_block {
-    void *p; /* NULL: none */
-    size_t n;
-};
-
 struct tsr_ctx {
     tsr_allocator *alloc;
     void *alloc_user;
     _Atomic size_t now, peak; /* bytes held, the context itself included */
     _Atomic uint64_t allocs;
-    struct kept_block kept[KEPT_BLOCKS]; /* newest first; under the lock */
     int threads;
     char *device;
     struct pool *pool; /* NULL until first asked for */
     struct slot slot[SLOT_COUNT];
-    pthread_mutex_t lock; /* guards the write of message (status is its flag) and kept */
+    pthread_mutex_t lock; /* guards the write of message; status is its flag */
     _Atomic int status;
     char message[2048];
 };
 
 /* The allocator of contexts that bring none: the C library's, aligned as tsr_allocator promises. */
 void *mem_default_allocator(void *user, void *p, size_t old_size, size_t new_size);
-void mem_drop_kept(tsr_ctx *c); /* gives kept blocks back to the system */
 
 #endif

@@ -5,9 +5,8 @@
  * request is a one-byte block, so NULL always means failure. A request above PTRDIFF_MAX is refused here: no object
  * may be larger, and allocators differ in what they do.
  *
- * Blocks of 4 MiB and more from the default allocator lie on huge pages where the system has them, and a few that were
- * freed are kept for the next request of their size: a system clears every page it hands out, so an output that is
- * allocated for each step would cost as much again as writing it. What is kept does not count as held.
+ * The default allocator puts blocks of 4 MiB and more on huge pages where the system has them: streams through large
+ * tensors are bound by how fast pages are found as much as by memory.
  *
  * Arena chunks double from 4 KiB to 1 MiB; a block larger than that gets a chunk of its own size. Chunks are zeroed
  * once when they are made, which is all the zeroing that arena_alloc promises. */
@@ -21,84 +20,21 @@
 
 #include "base/sys.h"
 
-/* ---- large blocks ---- */
-
-enum { LARGE = 4 << 20, HUGE_PAGE = 2 << 20, KEPT_MOST = 256 << 20 };
+enum { LARGE = 4 << 20, HUGE_PAGE = 2 << 20 };
 
 void *mem_default_allocator(void *user, void *p, size_t old_size, size_t new_size) {
     (void)user;
     if (!new_size) return free(p), NULL;
-    size_t align = new_size >= LARGE ? HUGE_PAGE : new_size >= 64 ? 64 : 16;
-    void *q = aligned_alloc(align, (new_size + align - 1) / align * align);
+    size_t align = new_size >= LARGE ? HUGE_PAGE : new_size >= 64 ? 64 : 16, n = (new_size + align - 1) / align * align;
+    void *q = aligned_alloc(align, n);
 #ifdef MADV_HUGEPAGE
-    if (q && align == HUGE_PAGE) madvise(q, (new_size + align - 1) / align * align, MADV_HUGEPAGE); /* a wish */
+    if (q && align == HUGE_PAGE) madvise(q, n, MADV_HUGEPAGE); /* a wish: nothing depends on it */
 #endif
     if (q && p) {
         memcpy(q, p, old_size < new_size ? old_size : new_size);
         free(p);
     }
     return q;
-}
-
-/* What a block of n bytes is asked for as: large ones in whole huge pages, so that sizes repeat. */
-static size_t rounded(const tsr_ctx *c, size_t n) {
-    bool large = c->alloc == mem_default_allocator && n >= LARGE && n <= PTRDIFF_MAX - HUGE_PAGE;
-    return large ? (n + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE : n;
-}
-
-static void *take_kept(tsr_ctx *c, size_t n) {
-    void *p = NULL;
-    if (n < LARGE) return NULL;
-    pthread_mutex_lock(&c->lock);
-    for (int i = 0; i < KEPT_BLOCKS && !p; i++)
-        if (c->kept[i].p && c->kept[i].n == n) {
-            p = c->kept[i].p;
-            memmove(c->kept + i, c->kept + i + 1, sizeof *c->kept * (size_t)(KEPT_BLOCKS - 1 - i));
-            c->kept[KEPT_BLOCKS - 1] = (struct kept_block){0};
-        }
-    pthread_mutex_unlock(&c->lock);
-    return p;
-}
-
-/* Frees a block, or keeps it in place of those that were kept longest ago. */
-static void give_back(tsr_ctx *c, void *p, size_t n) {
-    struct kept_block gone[KEPT_BLOCKS + 1] = {{p, n}};
-    int ngone = 1;
-    if (c->alloc == mem_default_allocator && n >= LARGE && n <= KEPT_MOST) {
-        size_t total = 0;
-        int room = 0; /* how many of the newest may stay beside this one */
-        pthread_mutex_lock(&c->lock);
-        for (total = n; room < KEPT_BLOCKS - 1 && c->kept[room].p && total + c->kept[room].n <= KEPT_MOST; room++)
-            total += c->kept[room].n;
-        ngone = 0;
-        for (int i = room; i < KEPT_BLOCKS; i++)
-            if (c->kept[i].p) gone[ngone++] = c->kept[i], c->kept[i] = (struct kept_block){0};
-        memmove(c->kept + 1, c->kept, sizeof *c->kept * (size_t)room);
-        c->kept[0] = (struct kept_block){p, n};
-        pthread_mutex_unlock(&c->lock);
-    }
-    for (int i = 0; i < ngone; i++) c->alloc(c->alloc_user, gone[i].p, gone[i].n, 0);
-}
-
-void mem_drop_kept(tsr_ctx *c) {
-    struct kept_block gone[KEPT_BLOCKS];
-    pthread_mutex_lock(&c->lock);
-    memcpy(gone, c->kept, sizeof gone);
-    memset(c->kept, 0, sizeof c->kept);
-    pthread_mutex_unlock(&c->lock);
-    for (int i = 0; i < KEPT_BLOCKS; i++)
-        if (gone[i].p) c->alloc(c->alloc_user, gone[i].p, gone[i].n, 0);
-}
-
-/* The host's allocator, asked again without what is kept when it refuses. */
-static void *ask(tsr_ctx *c, void *p, size_t old_n, size_t new_n) {
-    if (new_n > PTRDIFF_MAX - 64) return NULL;
-    size_t n = rounded(c, new_n);
-    void *q = p ? NULL : take_kept(c, n);
-    if (!q) q = c->alloc(c->alloc_user, p, rounded(c, old_n), n);
-    if (q || n < LARGE || c->alloc != mem_default_allocator) return q;
-    mem_drop_kept(c);
-    return c->alloc(c->alloc_user, p, rounded(c, old_n), n);
 }
 
 static void account(tsr_ctx *c, size_t old_n, size_t new_n) {
@@ -111,7 +47,7 @@ void *mem_resize(tsr_ctx *c, void *p, size_t old_n, size_t new_n) {
     old_n = !p ? 0 : old_n ? old_n : 1;
     new_n = new_n ? new_n : 1;
     atomic_fetch_add(&c->allocs, 1);
-    void *q = ask(c, p, old_n, new_n);
+    void *q = new_n <= PTRDIFF_MAX - 64 ? c->alloc(c->alloc_user, p, old_n, new_n) : NULL;
     if (!q) {
         err_set(c, TSR_ENOMEM,
             "out of memory: asked for %zu bytes with %zu in use; use a smaller model or batch, or give the process "
@@ -132,7 +68,7 @@ void *mem_zalloc(tsr_ctx *c, size_t n) {
 void mem_free(tsr_ctx *c, void *p, size_t n) {
     if (!p) return;
     n = n ? n : 1;
-    give_back(c, p, rounded(c, n));
+    c->alloc(c->alloc_user, p, n, 0);
     account(c, n, 0);
 }
 

@@ -157,33 +157,3 @@ static bool fill_arena(tsr_ctx *c, void *arg) {
 }
 
 TEST(torture_arena) { CHECK(torture(fill_arena, NULL) > 5); }
-
-/* Large blocks come back when they are asked for again, whatever the order, and a context keeps only so much. */
-TEST(large_blocks_are_kept) {
-    enum { MIB = 1 << 20 };
-    tsr_ctx *c = tsr_open(NULL);
-    char *a = mem_alloc(c, 64 * MIB), *b = mem_alloc(c, 9 * MIB + 5);
-    if (!CHECK(a && b)) return;
-    CHECK_EQ((uintptr_t)b % 64, 0);
-    size_t held = tsr_memory(c).now;
-    memset(a, 1, 64 * MIB), memset(b, 2, 9 * MIB + 5);
-    mem_free(c, a, 64 * MIB), mem_free(c, b, 9 * MIB + 5);
-    CHECK_EQ(tsr_memory(c).now, held - 73 * MIB - 5);
-    CHECK(mem_alloc(c, 9 * MIB + 7) == b); /* the same number of pages */
-    CHECK(mem_alloc(c, 64 * MIB) == a);
-    mem_free(c, a, 64 * MIB), mem_free(c, b, 9 * MIB + 7);
-    test_case("zeroed");
-    CHECK((a = mem_zalloc(c, 64 * MIB)) && a[0] == 0 && a[64 * MIB - 1] == 0);
-    test_case("grown");
-    a[64 * MIB - 1] = 7;
-    CHECK((a = mem_resize(c, a, 64 * MIB, 70 * MIB)) && a[64 * MIB - 1] == 7);
-    mem_free(c, a, 70 * MIB);
-    test_case("more than is kept");
-    void *many[12];
-    for (int i = 0; i < 12; i++) CHECK((many[i] = mem_alloc(c, (size_t)(100 + i) * MIB)) != NULL);
-    for (int i = 0; i < 12; i++) mem_free(c, many[i], (size_t)(100 + i) * MIB);
-    CHECK(mem_alloc(c, 111 * MIB) == many[11]);
-    mem_free(c, many[11], 111 * MIB);
-    CHECK_OK(c);
-    tsr_close(c);
-}
