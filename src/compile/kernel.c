@@ -62,6 +62,12 @@ static bool declare_arguments(struct kern *k) {
     return !err_any(k->c);
 }
 
+struct tile_origin kern_origin(struct kern *k, const tsr_node *n) {
+    struct tile_origin before = k->p->origin;
+    k->p->origin = (struct tile_origin){op_name(n->op), (int32_t)n->pos};
+    return before;
+}
+
 /* ---- scalars and tiles of indices ---- */
 
 static tsr_tv add(struct kern *k, tsr_tv a, tsr_tv b) { return tsr_tile_elem2(k->p, TSR_S_ADD, a, b); }
@@ -271,7 +277,7 @@ tsr_tv kern_load(struct kern *k, int slot, const struct index *x, const struct g
     return k->dry ? nothing(k, t, axes, block.rank == 0) : tsr_tile_load(k->p, buf, &block, other);
 }
 
-void kern_store(struct kern *k, int slot, const struct index *x, const struct guard *g, tsr_tv v) {
+static void store(struct kern *k, int slot, const struct index *x, const struct guard *g, tsr_tv v) {
     struct ix at = index_linear(k, x);
     struct bounds b = bounds_of(k, &at, ~0u, g);
     struct kern_arg *a = buffer(k, slot);
@@ -287,6 +293,13 @@ void kern_store(struct kern *k, int slot, const struct index *x, const struct gu
     tsr_tile_block block;
     make_block(k, &at, &b, axes, &block);
     if (!k->dry) tsr_tile_store(k->p, a->v, &block, v);
+}
+
+void kern_store(struct kern *k, int slot, const struct index *x, const struct guard *g, tsr_tv v) {
+    int node = k->L->plan->slot.v[slot].node;
+    struct tile_origin before = node < 0 ? k->p->origin : kern_origin(k, lower_node(k->L, node));
+    store(k, slot, x, g, v);
+    k->p->origin = before;
 }
 
 /* ---- regions and grids ---- */
@@ -314,7 +327,10 @@ static bool write_once(struct kern *k, kern_body *body, const void *arg, const c
     k->memo.n = k->derived.n = 0;
     k->frames = 0;
     arena_init(&k->mem, k->c);
-    bool ok = k->p && (k->dry || declare_arguments(k)) && body(k, arg) && !err_any(k->c);
+    bool ok = k->p && (k->dry || declare_arguments(k));
+    int hero = k->L->cluster.v[k->cluster].hero;
+    if (ok && hero >= 0) kern_origin(k, lower_node(k->L, hero));
+    ok = ok && body(k, arg) && !err_any(k->c);
     if (ok && !k->dry) ok = tsr_tile_finish(k->p) == TSR_OK;
     arena_release(&k->mem);
     return ok;

@@ -148,6 +148,8 @@ struct kern {
 typedef bool kern_body(struct kern *k, const void *arg);
 /* Writes the program with `body` (which sets k->grid and ends with its stores) and adds the step. */
 bool kern_write(struct lower *L, int cluster, kern_body *body, const void *arg);
+/* What is built from now on serves n; gives who was served before, to be put back into k->p->origin. */
+struct tile_origin kern_origin(struct kern *k, const tsr_node *n);
 tsr_tv kern_ext(struct kern *k, const tsr_extent *e);            /* an extent as an i64 scalar */
 tsr_tv kern_int(struct kern *k, int64_t v);                      /* an i64 constant */
 /* scalar, or tile with extent 1 where it does not vary */

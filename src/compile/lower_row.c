@@ -192,9 +192,12 @@ static bool body(struct kern *k, const void *arg) {
     open_frame(k, o, &p);
     whole = p;
     place_at(k, o, &whole, true); /* valid where there are no walks */
-    for (int i = 0; i < k->L->n; i++)
-        if (k->L->at[i].cluster == k->cluster && lower_node(k->L, i)->op == TSR_OP_REDUCE)
-            reduce(k, o, p, lower_node(k->L, i), &whole);
+    for (int i = 0; i < k->L->n; i++) {
+        if (k->L->at[i].cluster != k->cluster || lower_node(k->L, i)->op != TSR_OP_REDUCE) continue;
+        struct tile_origin before = kern_origin(k, lower_node(k->L, i));
+        reduce(k, o, p, lower_node(k->L, i), &whole);
+        k->p->origin = before;
+    }
     place_at(k, o, &p, false);
     if (!store_roots(k, o, &p, false)) return false;
     if (!any_full(k->L, o, k->cluster)) return true;

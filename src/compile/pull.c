@@ -149,6 +149,7 @@ tsr_tv pull_value(struct kern *k, const tsr_node *n, const struct index *x, cons
     tsr_tv v = recall(k, n, x, g);
     if (v != TSR_TV_NONE) return v;
     if (n->op == TSR_OP_CONST && literal_is_splat(n)) return pull_literal(k, n);
+    struct tile_origin before = kern_origin(k, n);
     if (from_memory(k, n)) {
         v = from_slot(k, n, x, g, TSR_TV_NONE);
     } else {
@@ -156,6 +157,7 @@ tsr_tv pull_value(struct kern *k, const tsr_node *n, const struct index *x, cons
         if (!rule) TSR_BUG("a cluster pulls %s, which has no rule", op_name((enum tsr_op)n->op));
         v = rule(k, n, x, g);
     }
+    k->p->origin = before;
     pull_remember(k, n, x, g, v);
     return v;
 }

@@ -93,6 +93,16 @@ void cache_key_add(struct cache_key *key, const void *p, size_t n) {
 }
 
 void cache_key_text(struct cache_key *key, const char *text) { cache_key_add(key, text, strlen(text) + 1); }
+void cache_key_code(struct cache_key *key, const char *text) {
+    for (const char *comment; (comment = strstr(text, "/*")); text = comment) {
+        cache_key_add(key, text, (size_t)(comment - text));
+        comment = strstr(comment + 2, "*/");
+        if (!comment) return;
+        comment += 2;
+    }
+    cache_key_text(key, text);
+}
+
 void cache_key_int(struct cache_key *key, int64_t v) { cache_key_add(key, &v, sizeof v); }
 
 bool cache_path(const struct cache *k, const struct cache_key *key, const char *suffix, char path[CACHE_PATH]) {

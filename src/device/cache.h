@@ -27,6 +27,9 @@ void cache_open(struct cache *k);
 struct cache_key { uint64_t half[2]; };
 void cache_key_add(struct cache_key *key, const void *p, size_t n);
 void cache_key_text(struct cache_key *key, const char *text); /* with its end, so that neighbours stay apart */
+/* The same for source text, without its comments, which say where the text came from: the same code from two graphs is
+ * one entry. */
+void cache_key_code(struct cache_key *key, const char *text);
 void cache_key_int(struct cache_key *key, int64_t v);
 
 enum { CACHE_PATH = 600 };

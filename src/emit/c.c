@@ -71,11 +71,25 @@ static void move_tiles(struct writer *w, int n, const struct emit_move *m, int32
 
 /* ---- the walk ---- */
 
+static void put_origins(struct writer *w, int32_t group, int32_t at) {
+    struct str s;
+    str_init(&s, w->k->c);
+    emit_origins(&s, w->k, group, at);
+    if (s.n) {
+        for (int i = 0; i < w->indent; i++) str_put(w->out, "    ");
+        str_printf(w->out, "/* %s */\n", s.s);
+    }
+    w->out->failed |= s.failed;
+    str_release(&s);
+}
+
 static void write_inst(struct writer *w, int32_t at) {
     const struct tile_inst *in = &w->p->inst.v[at];
     int32_t g = w->k->member.v[at];
     if (g >= 0) {
-        if (w->k->group.v[g].last == at) write_group(w, g);
+        if (w->k->group.v[g].last != at) return;
+        put_origins(w, g, at);
+        write_group(w, g);
         return;
     }
     switch (in->op) {
@@ -86,11 +100,15 @@ static void write_inst(struct writer *w, int32_t at) {
             tsr_tv from = tile_operands(w->p, in)[in->op == TILE_ARGREDUCE];
             put_line(w, "const %s v%d = v%d;", emit_type(tile_type_of(w->p, in->result)->dtype), in->result,
                 emit_root(w->k, from));
-        } else if (in->op == TILE_REDUCE) write_reduce(w, in, at);
+            return;
+        }
+        put_origins(w, -1, at);
+        if (in->op == TILE_REDUCE) write_reduce(w, in, at);
         else if (in->op == TILE_ARGREDUCE) write_argreduce(w, in);
         else write_scan(w, in);
         return;
     case TILE_DOT:
+        put_origins(w, -1, at);
         if (w->k->value.v[in->result].home == EMIT_SCALAR)
             put_line(w, "%s v%d;", emit_type(tile_type_of(w->p, in->result)->dtype), in->result);
         write_dot(w, in, at);

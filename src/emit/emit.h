@@ -53,6 +53,10 @@ void emit_plan_release(struct emit_plan *k);
 tsr_tv emit_root(const struct emit_plan *k, tsr_tv v); /* past SAME and SPLAT */
 size_t emit_size(tsr_dtype t);                         /* bytes of an element in scratch: 4-bit integers take one */
 
+/* "%4 exp, %7 mul": whom the instructions of a group, or instruction `at` alone (group -1), serve: numbers and ops of
+ * the fn's nodes; nothing where nobody is known. */
+void emit_origins(struct str *out, const struct emit_plan *k, int32_t group, int32_t at);
+
 /* The C text of one program as a function
  *
  *     void SYMBOL(const union tsr_arg *arg, const vm_i64 *grid, vm_i64 begin, vm_i64 end, char *scratch);

@@ -174,6 +174,7 @@ static int32_t append(tsr_tile *p, struct tile_inst *in, const tsr_tv *operand, 
     in->result = (int32_t)p->value.n;
     in->n_result = n;
     in->region = p->current;
+    in->origin = p->origin;
     for (int i = 0; i < in->n_operand; i++)
         if (!vec_push(p->c, &p->operand, operand[i])) return broken(p), -1;
     int32_t at = (int32_t)p->inst.n;

@@ -80,6 +80,13 @@ struct tile_value {
 enum { TILE_BLK_BUF, TILE_BLK_VALUE, TILE_BLK_BASE, TILE_BLK_AXES };
 enum { TILE_GS_BUF, TILE_GS_OFFSET, TILE_GS_MASK, TILE_GS_VALUE, TILE_GS_COUNT };
 
+/* Who asked for an instruction: a value of the graph that the program came from. For readers of rendered text: it
+ * changes no hash, no equality and no text form. name is static; NULL: nobody in particular. */
+struct tile_origin {
+    const char *name;
+    int32_t number;
+};
+
 struct tile_inst {
     enum tile_op op;
     int32_t sub;  /* ELEM: tsr_scalar. REDUCE, ARGREDUCE, SCAN: tsr_reduce. BUF: tsr_tile_access. PID: grid axis */
@@ -97,6 +104,7 @@ struct tile_inst {
     int32_t result, n_result;   /* values result .. result + n_result - 1 */
     int32_t region;             /* the region it stands in (IF, FOR, WHILE, ELSE, END: the region around) */
     int32_t match;              /* FOR, WHILE, ELSE: its END. IF: its ELSE. END: its FOR, WHILE or IF */
+    struct tile_origin origin;
 };
 
 struct tile_region {
@@ -122,6 +130,7 @@ struct tsr_tile {
     VEC(struct tile_region) region;
     VEC(struct tile_arg) arg;
     struct map known; /* pure instructions, for builders (released by finish) */
+    struct tile_origin origin; /* of the instructions built now */
     int32_t current;  /* region that is open innermost */
     int depth;
 };

@@ -68,6 +68,11 @@ TEST(entries_come_back) {
     cache_key_text(&a, "ab"), cache_key_text(&a, "c");
     cache_key_text(&b, "a"), cache_key_text(&b, "bc");
     cache_key_text(&c, "abc");
+    struct cache_key p = {{0, 0}}, q = {{0, 0}}, r = {{0, 0}}, s = {{0, 0}};
+    cache_key_code(&p, "x = 1; /* %12 exp */ y = 2;"), cache_key_code(&q, "x = 1; /* %3 mul */ y = 2;");
+    cache_key_code(&r, "x = 1; /* %12 exp */ y = 3;"), cache_key_code(&s, "x = 1; /* %12 exp");
+    CHECK(memcmp(&p, &q, sizeof p) == 0); /* comments do not count */
+    CHECK(memcmp(&p, &r, sizeof p) != 0 && memcmp(&p, &s, sizeof p) != 0);
     CHECK(memcmp(&a, &b, sizeof a) && memcmp(&a, &c, sizeof a) && memcmp(&b, &c, sizeof b));
 }
 

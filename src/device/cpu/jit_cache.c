@@ -131,8 +131,8 @@ void *jit_tool_build(struct jit_tool *t, const char *prelude, const char *text) 
     struct cache_key key = {{0, 0}};
     char entry[CACHE_PATH];
     if (atomic_load(&t->stopped)) return NULL;
-    const char *const made_from[] = {prelude, text, t->identity, t->compiler};
-    for (int i = 0; i < 4; i++) cache_key_text(&key, made_from[i]);
+    cache_key_code(&key, prelude), cache_key_code(&key, text);
+    cache_key_text(&key, t->identity), cache_key_text(&key, t->compiler);
     cache_key_int(&key, cpu_isa());
     for (int i = 0; i < FLAGS; i++) cache_key_text(&key, flags[i]);
     if (cache_has(&t->cache, &key, suffix) && cache_path(&t->cache, &key, suffix, entry)) {
