@@ -25,6 +25,7 @@ struct plan_exec {
     VEC(int64_t) ints;
     struct plan_binding *binding[BINDINGS];
     int nbinding, next;
+    struct replay replay;
 };
 
 static void binding_free(struct runner *r, struct plan_binding *b) {
@@ -35,6 +36,7 @@ static void binding_free(struct runner *r, struct plan_binding *b) {
 
 static void exec_free_one(struct plan_exec *e) {
     tsr_ctx *c = e->r->c;
+    replay_drop(&e->replay, NULL);
     for (int i = 0; i < e->nbinding; i++) binding_free(e->r, e->binding[i]);
     device_free(e->r->d, e->arena, e->arena_bytes);
     mem_array_free(c, e->kernel, e->p->step.n + 1, sizeof *e->kernel);
@@ -78,6 +80,7 @@ static struct plan_exec *exec_of(struct runner *r, tsr_plan *p) {
     e->r = r;
     e->p = p;
     e->rank = rank;
+    replay_init(&e->replay, r, p);
     e->kernel = mem_array(r->c, p->step.n + 1, sizeof *e->kernel);
     e->at = mem_array(r->c, p->slot.n + 1, sizeof *e->at);
     if (!e->kernel || !e->at || prepare(e)) {
@@ -109,6 +112,7 @@ struct plan_binding *exec_bind(struct runner *r, tsr_plan *p, int n, const tsr_b
     }
     r->stats.bindings++;
     int at = e->nbinding < BINDINGS ? e->nbinding++ : e->next++ % BINDINGS;
+    if (e->binding[at]) replay_drop(&e->replay, e->binding[at]);
     binding_free(r, e->binding[at]);
     return e->binding[at] = fresh;
 }
@@ -124,6 +128,7 @@ bool exec_result_is_fresh(const tsr_plan *p, int i) {
 
 static tsr_status grow_arena(struct plan_exec *e, size_t bytes) {
     if (bytes <= e->arena_bytes) return TSR_OK;
+    replay_drop(&e->replay, NULL);
     device_free(e->r->d, e->arena, e->arena_bytes);
     e->arena_bytes = 0;
     if (!(e->arena = device_alloc(e->r->d, bytes))) return TSR_ENOMEM;
@@ -276,6 +281,20 @@ static tsr_status copy_results(struct plan_exec *e, const struct plan_binding *b
     return s;
 }
 
+struct steps {
+    struct plan_exec *e;
+    struct plan_binding *b;
+    void *const *result;
+    struct watch *watch;
+};
+
+static tsr_status run_steps(void *arg) {
+    const struct steps *k = arg;
+    tsr_status s = TSR_OK;
+    for (size_t i = 0; i < k->e->p->step.n && !s; i++) s = run_observed(k->e, k->b, (int)i, k->watch);
+    return s ? s : copy_results(k->e, k->b, k->result);
+}
+
 tsr_status exec_run(struct runner *r, tsr_plan *p, struct plan_binding *b, void *const *param, void *const *result,
     struct watch *watch) {
     struct plan_exec *e = exec_of(r, p);
@@ -283,6 +302,6 @@ tsr_status exec_run(struct runner *r, tsr_plan *p, struct plan_binding *b, void 
     tsr_status s = grow_arena(e, b->arena_bytes);
     if (s) return s;
     place_slots(e, b, param, result);
-    for (size_t i = 0; i < p->step.n && !s; i++) s = run_observed(e, b, (int)i, watch);
-    return s ? s : copy_results(e, b, result);
+    struct steps steps = {e, b, result, watch};
+    return replay_run(&e->replay, b, e->at, result, run_steps, &steps);
 }

@@ -60,6 +60,30 @@ tsr_status resident_host(struct runner *r, void *at, size_t bytes, struct arena 
 /* The same of a value's bytes. */
 tsr_status resident_host_buf(const tsr_buf *b, size_t bytes, struct arena *mem, void **host);
 
+/* replay.c: what the device has recorded of a plan. */
+enum { REPLAYS = 8 }; /* keys remembered for each plan */
+struct replay_entry {
+    const struct plan_binding *binding;
+    void **key;           /* (words) addresses of slots, then of results; NULL: empty */
+    void *recording;      /* the device's; NULL: the key was seen once */
+    uint64_t used;
+    uint64_t launches;    /* what a replay amounts to */
+    double bytes_moved, flops;
+};
+struct replay {
+    struct runner *r;
+    bool able;            /* device, modes and steps allow it */
+    size_t slots, words;
+    uint64_t clock;
+    struct replay_entry entry[REPLAYS];
+};
+typedef tsr_status replay_steps(void *arg);
+void replay_init(struct replay *k, struct runner *r, const tsr_plan *p);
+void replay_drop(struct replay *k, const struct plan_binding *b); /* what was recorded under b; NULL: all */
+/* Does what steps(arg) does, or replays it: at (slot.n), result (result.n): all that it depends on beside b. */
+tsr_status replay_run(struct replay *k, const struct plan_binding *b, void *const *at, void *const *result,
+    replay_steps *steps, void *arg);
+
 /* control.c: steps that run sub-plans. */
 tsr_status exec_control(struct runner *r, tsr_plan *p, struct plan_binding *b, int step);
 
