@@ -8,13 +8,14 @@
  *     nn.h         modules                          models.h       the model zoo
  *     optim.h      optimisers and schedules         data.h         data sets
  *     train.h      the Trainer                      safetensors.h  files of tensors
- *     stablehlo.h  StableHLO in and out */
+ *     stablehlo.h  StableHLO in and out            engine.h       compiled ahead of time */
 #ifndef TESSERA_TESSERA_H
 #define TESSERA_TESSERA_H
 
 #include "tessera/base.h"
 #include "tessera/data.h"
 #include "tessera/dtype.h"
+#include "tessera/engine.h"
 #include "tessera/graph.h"
 #include "tessera/mesh.h"
 #include "tessera/models.h"

@@ -1,4 +1,4 @@
-/* plan.c: `tessera plan [GRAPH]`: what a graph becomes: its kernels, bytes and memory, with and without fusion.
+/* plan.c: `tessera plan [GRAPH|FILE]`: what a graph becomes: its kernels, bytes and memory, with and without fusion.
  *
  * The graphs are small known ones; nothing is run and nothing is allocated for them (device null), so the 12-layer GPT
  * costs no more than its compilation. Without a name: the table of all. */
@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/vec.h"
+#include "cli/program.h"
 #include "cli/verbs.h"
 #include "tessera/models.h"
 #include "tessera/ops.h"
@@ -140,6 +141,25 @@ static int show(const struct graph *g, const struct options *o, bool details) {
     return CLI_OK;
 }
 
+/* The plan of an engine file, or of a StableHLO program. */
+static int show_file(const char *path) {
+    struct program p;
+    tsr_ctx *c = cli_open(NULL);
+    if (!c) return CLI_FAILED;
+    bool ok = program_read(&p, c, path);
+    if (ok && p.engine) ok = print_engine(c, p.engine);
+    else if (ok) {
+        char *text = program_import(&p, path, NULL) ? tsr_plan_text(c, p.fn) : NULL;
+        if (text) puts(text);
+        tsr_text_free(c, text);
+        ok = text != NULL;
+    }
+    program_close(&p);
+    if (!ok) return cli_fail(c);
+    tsr_close(c);
+    return CLI_OK;
+}
+
 static int run(const struct cli_verb *v, int argc, char **argv) {
     struct options o = {0};
     int code;
@@ -151,14 +171,16 @@ static int run(const struct cli_verb *v, int argc, char **argv) {
         if (!argc) code = show(&graphs[i], &o, false);
         else if (!strcmp(argv[0], graphs[i].name)) return show(&graphs[i], &o, true);
     }
-    return argc ? cli_usage(v, "there is no graph \"%s\": softmax, norm, mlp, convnet, gpt", argv[0]) : code;
+    if (argc && strchr(argv[0], '.')) return show_file(argv[0]);
+    return argc ? cli_usage(v, "there is no graph \"%s\": softmax, norm, mlp, convnet, gpt, or a file", argv[0]) : code;
 }
 
 const struct cli_verb verb_plan = {
-    .name = "plan", .args = "[GRAPH]", .summary = "the kernels, bytes and memory that known graphs become", .max_args =
+    .name = "plan", .args = "[GRAPH|FILE]", .summary = "the kernels, bytes and memory that graphs become", .max_args =
         1,
     .option = table, .noption = sizeof table / sizeof *table, .run = run,
-    .about = "GRAPH is softmax, norm, mlp, convnet or gpt; without one, a line for each. Nothing is run.\n"
+    .about = "GRAPH is softmax, norm, mlp, convnet or gpt; without one, a line for each. FILE is a StableHLO program\n"
+             "or an engine file. Nothing is run.\n"
              "TSR_FUSE=0 shows one kernel for each operation instead.\n",
     .examples = "  tessera plan\n  TSR_FUSE=0 tessera plan\n  tessera plan norm --text\n",
 };

@@ -6,8 +6,8 @@
 
 #include "base/ctx.h"
 #include "base/vec.h"
+#include "cli/checkpoint.h"
 #include "cli/picture.h"
-#include "cli/task.h"
 #include "cli/verbs.h"
 #include "tessera/ops.h"
 #include "tessera/run.h"
@@ -31,9 +31,9 @@ static const struct cli_option table[] = {
 struct predict {
     tsr_ctx *c;
     struct options o;
-    const struct task *task;
-    tsr_data *train, *test;
-    tsr_nn *model;
+    struct checkpoint file;
+    const struct task *task; /* of file */
+    const tsr_data *test;
     tsr_fn *fn;        /* x (B, dim...) -> probabilities (B, classes) */
     float *p;          /* (test->count, classes) */
     int64_t *order;    /* (test->count) */
@@ -44,39 +44,19 @@ static void predict_close(struct predict *k) {
     if (k->p) mem_array_free(c, k->p, (size_t)(k->test->count * k->test->classes), sizeof *k->p);
     if (k->order) mem_array_free(c, k->order, (size_t)k->test->count, sizeof *k->order);
     tsr_fn_free(c, k->fn);
-    tsr_nn_free(k->model);
-    tsr_data_free(c, k->train), tsr_data_free(c, k->test);
+    checkpoint_close(&k->file);
 }
 
 /* ---- computing -------------------------------------------------------------------------------------------------- */
 
 static tsr_status load(struct predict *k, const char *path) {
-    tsr_ctx *c = k->c;
-    tsr_safetensors *f = tsr_safetensors_open(c, path);
-    if (!f) {
-        if (tsr_error_status(c) == TSR_ENOTFOUND) err_prefix(c, "no model yet (make one with: tessera train digits)");
-        return tsr_error_status(c);
+    if (checkpoint_open(&k->file, k->c, path)) {
+        k->task = k->file.task, k->test = k->file.test;
+        return (k->fn = checkpoint_predict(&k->file, BATCH)) ? TSR_OK : tsr_error_status(k->c);
     }
-    const char *name = tsr_safetensors_metadata(f, META_DATASET), *model = tsr_safetensors_metadata(f, META_MODEL);
-    tsr_status s = TSR_OK;
-    if (!name || !model || strcmp(model, MODEL_NAME) || !(k->task = task_find(name)))
-        s = err_set(c, TSR_EFORMAT, "%s: no model that tessera train has written", path);
-    if (!s) s = k->task->load(c, &k->train, &k->test);
-    if (!s && !(k->model = task_model(c, k->test))) s = tsr_error_status(c);
-    if (!s) s = tsr_nn_load(k->model, f, NULL);
-    tsr_safetensors_close(f);
-    return s;
-}
-
-static tsr_status build(struct predict *k) {
-    tsr_ctx *c = k->c;
-    const tsr_data *d = k->test;
-    const tsr_extent *e[TSR_MAX_RANK] = {tsr_extent_symbol(c, "batch", 1, BATCH)};
-    for (int i = 0; i < d->rank; i++) e[i + 1] = tsr_extent_int(c, d->dim[i]);
-    if (tsr_fn_begin(c, "predict")) return tsr_error_status(c);
-    tsr_node *x = tsr_param(c, tsr_type_tensor(c, d->dtype, d->rank + 1, e), "x");
-    tsr_node *p = tsr_softmax(c, tsr_nn_forward(k->model, tsr_data_input(c, d, x), NULL), 1);
-    return (k->fn = tsr_fn_end(c, 1, &p)) ? TSR_OK : tsr_error_status(c);
+    if (tsr_error_status(k->c) == TSR_ENOTFOUND && !k->file.task)
+        err_prefix(k->c, "no model yet (make one with: tessera train digits)");
+    return tsr_error_status(k->c);
 }
 
 static tsr_status run_all(struct predict *k) {
@@ -184,7 +164,6 @@ static int run(const struct cli_verb *v, int argc, char **argv) {
     if (!cli_parse(v, &argc, argv, &k.o, &code)) return code;
     if (!(k.c = cli_open(k.o.device))) return CLI_FAILED;
     tsr_status s = load(&k, argc ? argv[0] : "digits.safetensors");
-    if (!s) s = build(&k);
     if (!s) s = run_all(&k);
     if (!s) show_all(&k);
     predict_close(&k);

@@ -1,4 +1,4 @@
-/* print.c: `tessera print FILE`: a StableHLO program, text or bytecode, as canonical text. */
+/* print.c: `tessera print FILE`: a StableHLO program, text or bytecode, as canonical text; an engine as its plan. */
 #include <string.h>
 
 #include "cli/program.h"
@@ -23,6 +23,13 @@ static bool print_modules(tsr_ctx *c, const struct hlo_module *m, bool generic) 
     return ok;
 }
 
+bool print_engine(tsr_ctx *c, const tsr_engine *e) {
+    char *text = tsr_engine_text(e);
+    if (text) printf("%s", text);
+    tsr_text_free(c, text);
+    return text != NULL;
+}
+
 static int run(const struct cli_verb *v, int argc, char **argv) {
     struct options o = {0};
     struct program p;
@@ -30,7 +37,8 @@ static int run(const struct cli_verb *v, int argc, char **argv) {
     if (!cli_parse(v, &argc, argv, &o, &code)) return code;
     tsr_ctx *c = cli_open(NULL);
     if (!c) return CLI_FAILED;
-    bool ok = program_read(&p, c, argv[0]) && print_modules(c, p.modules, o.generic);
+    bool ok = program_read(&p, c, argv[0]);
+    if (ok) ok = p.engine ? print_engine(c, p.engine) : print_modules(c, p.modules, o.generic);
     program_close(&p);
     if (!ok) return cli_fail(c);
     tsr_close(c);
@@ -40,6 +48,7 @@ static int run(const struct cli_verb *v, int argc, char **argv) {
 const struct cli_verb verb_print = {
     .name = "print", .args = "FILE", .summary = "a StableHLO program as canonical text", .min_args = 1, .max_args = 1,
     .option = table, .noption = sizeof table / sizeof *table, .run = run,
-    .about = "FILE is MLIR text or bytecode (any version of StableHLO's portable form).\n",
+    .about = "FILE is MLIR text or bytecode (any version of StableHLO's portable form). An engine file\n"
+             "(tessera compile) is shown as its plan: steps, then slots.\n",
     .examples = "  tessera print f.mlir\n  tessera print f.mlir.bc --generic\n",
 };

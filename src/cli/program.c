@@ -1,4 +1,5 @@
-/* program.c: reads a StableHLO file, picks the entry, makes its arguments from files or from a seed (program.h).
+/* program.c: opens an engine file, or reads a StableHLO file and picks the entry; makes its arguments from files or
+ * from a seed (program.h).
  *
  * Random arguments are uniform in [-1, 1) for floats and complex numbers, 0 .. 9 for integers (indices stay small),
  * and either truth value. Unknown extents are 4, or what their bounds allow; so are integers of rank 0, which programs
@@ -15,17 +16,32 @@
 bool program_read(struct program *p, tsr_ctx *c, const char *path) {
     *p = (struct program){.c = c};
     if (file_map(c, path, &p->map)) return false;
+    if (p->map.n >= 4 && !memcmp(p->map.p, "\x89TSR", 4)) return (p->engine = tsr_engine_open(c, path)) != NULL;
     p->modules = hlo_read(c, path, p->map.p, p->map.n);
     return p->modules != NULL;
 }
 
 void program_close(struct program *p) {
     tsr_fn_free(p->c, p->fn);
+    tsr_engine_close(p->engine);
     vec_release(p->c, &p->origins);
     if (p->arg) mem_array_free(p->c, p->arg, (size_t)p->n + 1, sizeof *p->arg);
     hlo_module_free(p->modules);
     file_unmap(&p->map);
     *p = (struct program){.c = p->c};
+}
+
+const char *program_name(const struct program *p) {
+    return p->engine ? tsr_engine_name(p->engine) : tsr_fn_name(p->fn);
+}
+int program_params(const struct program *p) {
+    return p->engine ? tsr_engine_params(p->engine) : tsr_fn_params(p->fn);
+}
+int program_results(const struct program *p) {
+    return p->engine ? tsr_engine_results(p->engine) : tsr_fn_results(p->fn);
+}
+const tsr_type *program_param_type(const struct program *p, int i) {
+    return p->engine ? tsr_engine_param_type(p->engine, i) : tsr_fn_param_type(p->fn, i);
 }
 
 /* ---- the entry -------------------------------------------------------------------------------------------------- */
@@ -95,25 +111,31 @@ static tsr_node *random_arg(tsr_ctx *c, const tsr_type *t, struct rng *r) {
 
 static bool make_args(struct program *p, const struct program_options *o) {
     int files = o->input ? o->input->n : 0;
-    p->n = tsr_fn_params(p->fn);
+    p->n = program_params(p);
     struct rng r = {.seed = (uint64_t)o->seed};
     if (files > p->n || (files < p->n && o->seed < 0))
         return err_set(p->c, TSR_EINVAL, "%s takes %d inputs, %d are given; --random SEED makes the missing ones",
-            tsr_fn_name(p->fn), p->n, files), false;
+            program_name(p), p->n, files), false;
     if (!(p->arg = mem_array(p->c, (size_t)p->n + 1, sizeof *p->arg))) return false;
     for (int i = 0; i < p->n; i++) {
-        const tsr_type *t = tsr_fn_param_type(p->fn, i);
+        const tsr_type *t = program_param_type(p, i);
         p->arg[i] = i < files ? npy_load(p->c, o->input->v[i], &t->dtype, o->raw) : random_arg(p->c, t, &r);
         if (tsr_is_poison(p->arg[i])) return false;
     }
     return true;
 }
 
+bool program_import(struct program *p, const char *path, const char *entry) {
+    const char *name = find_entry(p, path, entry);
+    struct hlo_import_options io = {.partition = -1, .replica = -1, .origins = &p->origins};
+    return name && (p->fn = hlo_import(p->m, name, &io, NULL));
+}
+
 bool program_open(struct program *p, tsr_ctx *c, const char *path, const struct program_options *o) {
     if (!program_read(p, c, path)) return false;
-    const char *name = find_entry(p, path, o->entry);
-    struct hlo_import_options io = {.partition = -1, .replica = -1, .origins = &p->origins};
-    return name && (p->fn = hlo_import(p->m, name, &io, NULL)) && make_args(p, o);
+    if (p->engine && o->entry)
+        return err_set(c, TSR_EINVAL, "%s is an engine: it has one entry, leave --entry out", path), false;
+    return (p->engine || program_import(p, path, o->entry)) && make_args(p, o);
 }
 
 /* ---- showing ---------------------------------------------------------------------------------------------------- */

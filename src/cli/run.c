@@ -1,4 +1,4 @@
-/* run.c: `tessera run FILE`: a StableHLO program run on arrays.
+/* run.c: `tessera run FILE`: a StableHLO program or an engine run on arrays.
  *
  * Inputs and outputs are NumPy files, one tensor each. What is printed says the type of each result and its first
  * elements. */
@@ -15,7 +15,7 @@ struct options {
     struct cli_list input;
     const char *entry, *output, *tier, *device;
     int64_t seed;
-    bool raw;
+    bool raw, verify;
 };
 #define AT(member) offsetof(struct options, member)
 static const struct cli_option table[] = {
@@ -25,6 +25,7 @@ static const struct cli_option table[] = {
     {"entry", 'e', CLI_TEXT, AT(entry), "NAME", 0, 0, "the function to run (main)"},
     {"tier", 't', CLI_TEXT, AT(tier), "TIER", 0, 0, "vm (compiled; the default) or reference (obvious loops)"},
     {"raw", 0, CLI_FLAG, AT(raw), NULL, 0, 0, "bf16 and f8 stand in files as unsigned integers"},
+    {"verify", 0, CLI_FLAG, AT(verify), NULL, 0, 0, "look at the checksum of an engine's constants first"},
     {"device", 'd', CLI_TEXT, AT(device), "NAME", 0, 0, "where to compute (TSR_DEVICE, else cpu)"},
 };
 
@@ -42,10 +43,15 @@ static tsr_status write_results(tsr_ctx *c, const struct options *o, int n, tsr_
 
 static tsr_status run_program(const struct program *p, const struct options *o) {
     tsr_ctx *c = p->c;
-    int n = tsr_fn_results(p->fn);
+    int n = program_results(p);
     tsr_node **out = mem_array(c, (size_t)n + 1, sizeof *out);
     if (!out) return TSR_ENOMEM;
-    tsr_status s = (*o->tier == 'v' ? tsr_run : tsr_interpret)(c, p->fn, p->n, p->arg, out);
+    tsr_status s = TSR_OK;
+    if (p->engine && *o->tier == 'r')
+        s = err_set(c, TSR_EINVAL, "an engine has no graph for the reference: run the model it was compiled from");
+    else if (p->engine) s = o->verify ? tsr_engine_verify(p->engine) : TSR_OK;
+    if (!s && p->engine) s = tsr_engine_run(p->engine, p->n, p->arg, out);
+    else if (!s) s = (*o->tier == 'v' ? tsr_run : tsr_interpret)(c, p->fn, p->n, p->arg, out);
     for (int i = 0; i < n && !s; i++) {
         char name[32];
         snprintf(name, sizeof name, "result %d", i);
@@ -74,9 +80,12 @@ static int run(const struct cli_verb *v, int argc, char **argv) {
 }
 
 const struct cli_verb verb_run = {
-    .name = "run", .args = "FILE", .summary = "run a StableHLO program on NumPy arrays", .min_args = 1, .max_args = 1,
+    .name = "run", .args = "FILE", .summary = "run a StableHLO program or an engine on NumPy arrays",
+    .min_args = 1, .max_args = 1,
     .option = table, .noption = sizeof table / sizeof *table, .run = run,
-    .about = "FILE is MLIR text or bytecode, as jax.export and torch_xla write it.\n",
+    .about = "FILE is MLIR text or bytecode, as jax.export and torch_xla write it, or an engine file of\n"
+             "tessera compile.\n",
     .examples = "  tessera run f.mlir --input x.npy --input w.npy --output-dir out\n"
-                "  tessera run f.mlir --random 0 --tier reference\n",
+                "  tessera run f.mlir --random 0 --tier reference\n"
+                "  tessera run model.tsr --input x.npy\n",
 };

@@ -4,7 +4,7 @@
 
 #include "cli/cli.h"
 
-extern const struct cli_verb verb_train, verb_predict, verb_run, verb_print, verb_verify, verb_plan, verb_conformance,
-    verb_bench, verb_env, verb_version, verb_help;
+extern const struct cli_verb verb_train, verb_predict, verb_run, verb_print, verb_verify, verb_plan,
+    verb_compile, verb_conformance, verb_bench, verb_env, verb_version, verb_help;
 
 #endif

@@ -189,7 +189,11 @@ static int run(const struct cli_verb *v, int argc, char **argv) {
     if (!c) return CLI_FAILED;
     struct program_options po = {o.entry, &o.input, o.seed, o.raw};
     struct verify k = {.p = &p};
-    bool ok = program_open(&p, c, argv[0], &po) && !walk(&k);
+    bool ok = program_open(&p, c, argv[0], &po);
+    if (ok && p.engine)
+        ok = !err_set(c, TSR_EINVAL, "%s is an engine, without a graph to walk: verify the model it was compiled from",
+            argv[0]);
+    ok = ok && !walk(&k);
     program_close(&p);
     if (!ok) return cli_fail(c);
     printf("%lld operations agree, %lld were not checked (symbolic extents)\n", (long long)k.checked,

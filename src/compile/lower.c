@@ -162,6 +162,7 @@ static bool finish(struct lower *L, tsr_fn *f) {
         int s = lower_slot(L, f->result.v[i], 0);
         if (s < 0 || !vec_push(L->c, &L->plan->result, s)) return false;
     }
+    if (L->o->check && plan_check(L->plan)) return false;
     return plan_finish(L->plan, f) == TSR_OK;
 }
 

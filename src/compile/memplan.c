@@ -56,12 +56,18 @@ static tsr_status bind_slot(struct binder *k, size_t i) {
 }
 
 /* An alias's offset counts from its root's start. Roots of aliases stand before them. */
-static void chain_aliases(struct binder *k) {
+static tsr_status chain_aliases(struct binder *k) {
     for (size_t i = 0; i < k->p->slot.n; i++) {
         const struct plan_slot *l = &k->p->slot.v[i];
-        if (l->kind == SLOT_ALIAS && k->p->slot.v[l->root].kind == SLOT_ALIAS)
-            k->b->slot[i].offset += k->b->slot[l->root].offset;
+        struct slot_binding *o = &k->b->slot[i];
+        if (l->kind != SLOT_ALIAS) continue;
+        size_t room = k->b->slot[l->root].bytes;
+        if (o->offset > room || o->bytes > room - o->offset)
+            return err_set(k->c, TSR_ECHECK, "plan %s: a %s is no part of the %s it is taken from", k->p->name,
+                type_text(k->c, l->type), type_text(k->c, k->p->slot.v[l->root].type));
+        if (k->p->slot.v[l->root].kind == SLOT_ALIAS) o->offset += k->b->slot[l->root].offset;
     }
+    return TSR_OK;
 }
 
 static tsr_status bind_estimate(struct binder *k, const tsr_extent *e, double *out) {
@@ -87,6 +93,8 @@ static tsr_status bind_step(struct binder *k, size_t i) {
     for (int j = 0; j < st->narg && !s; j++)
         if (st->arg[j].kind == PLAN_ARG_EXTENT) s = value_of(k, st->arg[j].extent, &o->scalar[j]);
     for (int j = 0; j < st->ndims && !s; j++) s = value_of(k, st->dims[j], &o->dims[j]);
+    if (!s && st->kind == STEP_COPY && k->b->slot[st->arg[0].slot].bytes != k->b->slot[st->arg[1].slot].bytes)
+        s = err_set(k->c, TSR_ECHECK, "plan %s: %s copies between different lengths", k->p->name, st->label);
     if (!s) s = bind_estimate(k, st->bytes_moved, &o->bytes_moved);
     return s ? s : bind_estimate(k, st->flops, &o->flops);
 }
@@ -244,7 +252,7 @@ tsr_status plan_bind(tsr_ctx *c, const tsr_plan *p, int n, const tsr_binding *b,
     if (n) memcpy(out->b, b, (size_t)n * sizeof *b);
     tsr_status s = bind_checks(&k);
     for (size_t i = 0; i < p->slot.n && !s; i++) s = bind_slot(&k, i);
-    if (!s) chain_aliases(&k);
+    if (!s) s = chain_aliases(&k);
     for (size_t i = 0; i < p->step.n && !s; i++) s = bind_step(&k, i);
     return s ? s : lay_out(&k);
 }

@@ -18,24 +18,38 @@ static bool add_symbols(tsr_plan *p, const tsr_extent *e) {
     return true;
 }
 
-tsr_plan *plan_new(tsr_ctx *c, const tsr_fn *f) {
+tsr_plan *plan_blank(tsr_ctx *c, const char *name, uint64_t hash) {
     tsr_plan *p = mem_new(c, tsr_plan);
     if (!p) return NULL;
     p->refs = 1;
     p->c = c;
-    p->hash = f->hash;
+    p->hash = hash;
     arena_init(&p->mem, c);
-    bool ok = (p->name = arena_strdup(&p->mem, f->name));
-    for (size_t i = 0; ok && i < f->param.n; i++) {
-        const tsr_type *t = f->param.v[i].node->type;
-        ok = vec_push(c, &p->param, t);
-        for (int j = 0; ok && j < t->rank; j++) ok = add_symbols(p, t->extent[j]);
-    }
-    for (size_t i = 0; ok && i < f->size.n; i++) ok = add_symbols(p, f->size.v[i].symbol);
-    for (size_t i = 0; ok && i < f->check.n; i++) {
-        struct fn_check k = {f->check.v[i].a, f->check.v[i].b, arena_strdup(&p->mem, f->check.v[i].why)};
-        ok = k.why && vec_push(c, &p->check, k);
-    }
+    if ((p->name = arena_strdup(&p->mem, name))) return p;
+    plan_free(p);
+    return NULL;
+}
+
+bool plan_add_param(tsr_plan *p, const tsr_type *t) {
+    bool ok = vec_push(p->c, &p->param, t);
+    for (int j = 0; ok && j < t->rank; j++) ok = add_symbols(p, t->extent[j]);
+    return ok;
+}
+
+bool plan_add_symbol(tsr_plan *p, const tsr_extent *symbol) { return add_symbols(p, symbol); }
+
+bool plan_add_check(tsr_plan *p, const tsr_extent *a, const tsr_extent *b, const char *why) {
+    struct fn_check k = {a, b, arena_strdup(&p->mem, why)};
+    return k.why && vec_push(p->c, &p->check, k);
+}
+
+tsr_plan *plan_new(tsr_ctx *c, const tsr_fn *f) {
+    tsr_plan *p = plan_blank(c, f->name, f->hash);
+    bool ok = p != NULL;
+    for (size_t i = 0; ok && i < f->param.n; i++) ok = plan_add_param(p, f->param.v[i].node->type);
+    for (size_t i = 0; ok && i < f->size.n; i++) ok = plan_add_symbol(p, f->size.v[i].symbol);
+    for (size_t i = 0; ok && i < f->check.n; i++)
+        ok = plan_add_check(p, f->check.v[i].a, f->check.v[i].b, f->check.v[i].why);
     if (ok) return p;
     plan_free(p);
     return NULL;

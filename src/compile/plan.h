@@ -115,9 +115,18 @@ typedef struct tsr_plan {
 /* A new empty plan with one reference, named and hashed after f; its params are filled
  * in, its slots and steps are not. */
 tsr_plan *plan_new(tsr_ctx *c, const tsr_fn *f);
+/* The same from its parts, for plans that are read from a file. False: no memory, recorded. */
+tsr_plan *plan_blank(tsr_ctx *c, const char *name, uint64_t hash);
+bool plan_add_param(tsr_plan *p, const tsr_type *t);
+bool plan_add_symbol(tsr_plan *p, const tsr_extent *symbol);
+bool plan_add_check(tsr_plan *p, const tsr_extent *a, const tsr_extent *b, const char *why);
 /* After the last step: life times, result slots, symbols. lowered: the fn the steps
  * compute. ENOMEM recorded on failure. */
 tsr_status plan_finish(tsr_plan *p, tsr_fn *lowered);
+/* Every invariant of a plan that has its slots, steps and results, and is not finished yet (plan_check.c); what holds
+ * only for some sizes is added to its checks. EFORMAT: the first that is broken. */
+tsr_status plan_check(tsr_plan *p);
+const char *lib_step_name(const char *name); /* the same name as a constant; NULL: no library kernel has it */
 int plan_root(const tsr_plan *p, int slot); /* the slot that owns the memory: follows ALIAS */
 
 /* The compiler's options, from the environment and the caller. */

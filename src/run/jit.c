@@ -1,82 +1,13 @@
 /* jit.c: tsr_run: a fn run at once on values, and the one way a plan runs at top level (run_plan).
  *
- * Symbols take their values from the arguments: a parameter extent that is a symbol binds it, every other expression
- * must then evaluate to the argument's size; integer arguments may give sizes too (tsr_fn_size). Results that are no
- * fresh memory (a parameter handed back, a literal, a part of another result) share its buffer. */
+ * Results that are no fresh memory (a parameter handed back, a literal, a part of another result) share its buffer. */
 #include <string.h>
 
 #include "graph/interp.h"
 #include "graph/ref.h"
 #include "graph/room.h"
+#include "run/bind.h"
 #include "run/runner.h"
-
-/* ---- sizes ---- */
-
-static tsr_status bind_one(tsr_ctx *c, const tsr_extent *formal, int64_t actual, const char *what, int arg,
-    tsr_binding *b, int *n) {
-    if (formal->op != EXT_SYMBOL) return TSR_OK;
-    for (int i = 0; i < *n; i++) {
-        if (b[i].symbol != formal) continue;
-        if (b[i].value == actual) return TSR_OK;
-        return err_set(c, TSR_EINVAL, "%s: argument %d has %s = %lld, an earlier argument has %lld", what, arg,
-            formal->name, (long long)actual,
-                       (long long)b[i].value);
-    }
-    b[(*n)++] = (tsr_binding){formal, actual};
-    return TSR_OK;
-}
-
-/* The sizes that integer arguments give (tsr_fn_size). */
-static tsr_status bind_sizes(tsr_ctx *c, const tsr_fn *f, tsr_node *const *arg, tsr_binding *b, int *n) {
-    int64_t data[FN_SIZE_ELEMENTS], v;
-    for (size_t i = 0; i < f->size.n; i++) {
-        const struct fn_size *k = &f->size.v[i];
-        const tsr_type *t = arg[k->param]->type;
-        size_t bytes;
-        bool fits = type_bytes(t, &bytes) && bytes <= sizeof data;
-        tsr_status s = fits ? tsr_read(c, arg[k->param], data, bytes) : TSR_OK;
-        if (s) return s;
-        int64_t count = fits ? (int64_t)(bytes / (size_t)tsr_dtype_of(t->dtype)->bytes) : 0;
-        if (!fn_size_value(t->dtype, data, count, k->element, &v))
-            return err_set(c, TSR_EINVAL, "%s: argument %d gives size %s no value", f->name, k->param, k->symbol->name);
-        if ((s = bind_one(c, k->symbol, v, f->name, k->param, b, n))) return s;
-    }
-    return TSR_OK;
-}
-
-/* b has room for every symbol of the formals. */
-static tsr_status bind_args(tsr_ctx *c, const tsr_fn *f, tsr_node *const *arg, tsr_binding *b, int *n) {
-    tsr_status s = TSR_OK;
-    for (size_t i = 0; i < f->param.n; i++) {
-        const tsr_type *want = f->param.v[i].node->type, *have = arg[i]->type;
-        int64_t dim[TSR_MAX_RANK];
-        if (have->kind != TSR_TENSOR || want->dtype != have->dtype || want->rank != have->rank ||
-            !tsr_type_ints(have, dim))
-            return err_set(c, TSR_EINVAL, "%s: argument %zu is %s, the parameter is %s", f->name, i,
-                type_text(c, have), type_text(c, want));
-        for (int j = 0; j < want->rank && !s; j++) s = bind_one(c, want->extent[j], dim[j], f->name, (int)i, b, n);
-        if (s) return s;
-    }
-    if ((s = bind_sizes(c, f, arg, b, n))) return s;
-    for (size_t i = 0; i < f->param.n; i++) {
-        const tsr_type *want = f->param.v[i].node->type, *have = arg[i]->type;
-        for (int j = 0; j < want->rank; j++) {
-            int64_t v, dim = have->extent[j]->value;
-            if ((s = tsr_extent_eval(c, want->extent[j], *n, b, &v))) return s;
-            if (v != dim)
-                return err_set(c, TSR_EINVAL, "%s: argument %zu is %s, the parameter is %s: axis %d must be %lld here",
-                    f->name, i,
-                               type_text(c, have), type_text(c, want), j, (long long)v);
-        }
-    }
-    return TSR_OK;
-}
-
-static int most_symbols(const tsr_fn *f) {
-    int n = 1 + (int)f->size.n;
-    for (size_t i = 0; i < f->param.n; i++) n += f->param.v[i].node->type->rank;
-    return n;
-}
 
 /* ---- buffers ---- */
 
@@ -133,6 +64,10 @@ static bool make_plan(struct run *k) {
     return p != NULL;
 }
 
+static struct run_signature signature_of(const struct run *k) {
+    return (struct run_signature){k->f->name, (int)k->f->param.n, (int)k->f->size.n, k->type, k->f->size.v};
+}
+
 tsr_status run_open(struct run *k, int n, tsr_node *const *arg) {
     tsr_fn *f = k->f;
     size_t np = f->param.n, nr = f->result.n;
@@ -141,16 +76,19 @@ tsr_status run_open(struct run *k, int n, tsr_node *const *arg) {
         f->name, fn_open_now(k->c)->name);
     if (n != f->nparam) return err_set(k->c, TSR_EINVAL, "run of %s: takes %d arguments, got %d", f->name, f->nparam,
         n);
+    k->type = mem_array(k->c, np + 1, sizeof *k->type);
     k->arg = mem_array(k->c, np + 1, sizeof *k->arg);
     k->param = mem_array(k->c, np + 1, sizeof *k->param);
     k->out = mem_array(k->c, nr + 1, sizeof *k->out);
-    k->b = mem_array(k->c, (size_t)most_symbols(f), sizeof *k->b);
-    if (!k->arg || !k->param || !k->out || !k->b) return TSR_ENOMEM;
+    if (!k->type || !k->arg || !k->param || !k->out) return TSR_ENOMEM;
+    for (size_t i = 0; i < np; i++) k->type[i] = f->param.v[i].node->type;
+    struct run_signature sig = signature_of(k);
+    if (!(k->b = mem_array(k->c, (size_t)run_most_symbols(&sig), sizeof *k->b))) return TSR_ENOMEM;
     for (int i = 0; i < n; i++) k->arg[i] = arg[i];
     fn_implicit_args(k->c, f, k->arg + n);
     tsr_status s = tsr_eval(k->c, (int)np, k->arg);
     for (size_t i = 0; i < np && !s; i++) k->param[i] = k->arg[i]->buf[0];
-    if (!s) s = bind_args(k->c, f, k->arg, k->b, &k->nb);
+    if (!s) s = run_bind(k->c, &sig, k->arg, k->b, &k->nb);
     if (!s && k->tier == TSR_TIER_PLAN && !make_plan(k)) s = tsr_error_status(k->c);
     return s;
 }
@@ -163,7 +101,9 @@ void run_close(struct run *k) {
     mem_array_free(k->c, k->arg, np + 1, sizeof *k->arg);
     mem_array_free(k->c, k->param, np + 1, sizeof *k->param);
     mem_array_free(k->c, k->out, nr + 1, sizeof *k->out);
-    mem_array_free(k->c, k->b, (size_t)most_symbols(k->f), sizeof *k->b);
+    struct run_signature sig = signature_of(k);
+    if (k->b) mem_array_free(k->c, k->b, (size_t)run_most_symbols(&sig), sizeof *k->b);
+    mem_array_free(k->c, k->type, np + 1, sizeof *k->type);
 }
 
 static tsr_node *wrap_result(struct run *k, size_t i) {

@@ -24,8 +24,8 @@ tsr_status tsr_plan_measure(tsr_ctx *c, tsr_fn *f, tsr_plan_info *out) {
     return TSR_OK;
 }
 
-static void print_sizes(struct str *s, const tsr_plan *p, struct runner *r) {
-    struct plan_binding *b = p->symbol.n ? NULL : exec_bind(r, (tsr_plan *)(uintptr_t)p, 0, NULL);
+void report_sizes(struct str *s, struct runner *r, const tsr_plan *p) {
+    struct plan_binding *b = !r || p->symbol.n ? NULL : exec_bind(r, (tsr_plan *)(uintptr_t)p, 0, NULL);
     tsr_plan_info info = {0};
     if (!b) return;
     add_plan(p, b, &info);
@@ -41,7 +41,7 @@ char *tsr_plan_text(tsr_ctx *c, tsr_fn *f) {
     if (!p) return NULL;
     str_init(&s, c);
     plan_print(&s, p);
-    print_sizes(&s, p, r);
+    report_sizes(&s, r, p);
     char *text = s.failed ? NULL : mem_strdup(c, s.s);
     str_release(&s);
     return text;

@@ -94,6 +94,9 @@ tsr_status watch_open(struct runner *r, tsr_plan *p, const struct plan_binding *
 tsr_status watch_step(struct watch *w, int step);
 void watch_close(struct watch *w);
 
+/* report.c: one line: kernels, bytes, arena; nothing where the plan has symbols. */
+void report_sizes(struct str *s, struct runner *r, const tsr_plan *p);
+
 /* trace.c */
 void trace_step(struct runner *r, const tsr_plan *p, int step, const struct step_binding *b, double start,
     double seconds);
@@ -110,6 +113,7 @@ struct run {
     tsr_ctx *c;
     tsr_fn *f;
     tsr_tier tier;
+    const tsr_type **type;  /* (param.n) */
     tsr_node **arg;         /* (param.n) evaluated */
     tsr_buf **param, **out; /* (param.n), (result.n) */
     tsr_binding *b;

@@ -52,7 +52,7 @@ losses() { sed -n 's/^{"event":"step","epoch":\([0-9]*\),"step":\([0-9]*\),"loss
 
 
 # ---- help and use
-for verb in train predict run print verify plan conformance bench env version help; do
+for verb in train predict run print verify plan compile conformance bench env version help; do
     ok "$verb --help" exits 0 "Usage: tessera $verb" "$program" $verb --help
     ok "help $verb" exits 0 "Usage: tessera $verb" "$program" help $verb
 done
@@ -115,6 +115,21 @@ ok "print" exits 0 "stablehlo.transpose %arg0, dims = [1, 0]" "$program" print "
 ok "print generic" exits 0 '"stablehlo.add"(' "$program" print "$work/f.mlir" --generic
 ok "what is printed can be run" sh -c "'$program' print '$work/f.mlir' >'$work/g.mlir' &&
     '$program' run '$work/g.mlir' -i '$work/x.npy' | grep -q '2 8 4 10 6 12'"
+ok "compile needs an output" exits 2 "say what to write" "$program" compile "$work/f.mlir"
+ok "compile to what" exits 2 "ends with" "$program" compile "$work/f.mlir" -o "$work/f.exe"
+ok "compile an engine" exits 0 "result 0 f32[3,2]" "$program" compile "$work/f.mlir" -o "$work/f.tsr"
+ok "run an engine" exits 0 "result 0: f32[3,2] 2 8 4 10 6 12" "$program" run "$work/f.tsr" --verify -i "$work/x.npy"
+ok "print an engine" exits 0 "plan main: 1 steps" "$program" print "$work/f.tsr"
+ok "plan of an engine" exits 0 "arena" "$program" plan "$work/f.tsr"
+ok "plan of a program" exits 0 "plan main: 1 steps" "$program" plan "$work/f.mlir"
+ok "an engine has no reference" exits 1 "no graph" "$program" run "$work/f.tsr" -i "$work/x.npy" -t reference
+ok "an engine has no other entry" exits 1 "one entry" "$program" run "$work/f.tsr" -i "$work/x.npy" -e main
+ok "an engine is compiled" exits 1 "compiled already" "$program" compile "$work/f.tsr" -o "$work/g.tsr"
+ok "verify of an engine" exits 1 "without a graph" "$program" verify "$work/f.tsr" -r 1
+"$program" compile "$work/f.mlir" -o "$work/f.tsr" --json >"$work/compile.json" 2>&1
+ok "compile --json" json "$work/compile.json"
+head -c 90 "$work/f.tsr" >"$work/cut.tsr"
+ok "an engine cut short" exits 1 "cut short" "$program" run "$work/cut.tsr" -r 0
 ok "verify" exits 0 "2 operations agree" "$program" verify "$work/f.mlir" --random 3
 ok "positions in errors" exits 1 "f.mlir:2:" sh -c "sed 's/dims = .1, 0./dims = [1, 1]/' '$work/f.mlir' >'$work/bad.f.mlir'
     '$program' run '$work/bad.f.mlir' --random 0"

@@ -3,6 +3,7 @@
 # the first checks. (Targets with binary seeds of their own keep them in tests/fuzz/corpus.)
 suites=${TSR_SUITES:-../shared/suites}
 case $suites in /*) ;; *) suites=$PWD/$suites ;; esac
+program=$PWD/build/release/tessera
 cd "$1" || exit 1
 mkdir -p fuzz_safetensors fuzz_idx fuzz_csv fuzz_stablehlo_bytecode
 
@@ -39,3 +40,46 @@ for suite in "$suites/stablehlo" stablehlo; do
     find "$suite/tests/interpret" -name '*.mlir' -size -24k -exec cp {} fuzz_stablehlo_import \;
     find "$suite/testdata" -name '*.mlir' -size -5k | awk 'NR % 8 == 0' | while read -r f; do cp "$f" fuzz_stablehlo_text; done
 done
+
+# Engine files: what the program writes for a few small functions, where it is built
+mkdir -p fuzz_engine seeds_engine
+engine() {
+    cat >"seeds_engine/$1.mlir"
+    [ -x "$program" ] && "$program" compile "seeds_engine/$1.mlir" -o "fuzz_engine/$1" >/dev/null 2>&1
+    return 0
+}
+engine chain.tsr <<'EOF'
+func.func @main(%x: tensor<?x8xf32>, %y: tensor<2x4xf32>) -> (tensor<?x8xf32>, tensor<2x4xf32>) {
+  %0 = stablehlo.exponential %x : tensor<?x8xf32>
+  %1 = stablehlo.constant dense<[[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]]> : tensor<2x4xf32>
+  %2 = stablehlo.add %1, %y : tensor<2x4xf32>
+  return %0, %2 : tensor<?x8xf32>, tensor<2x4xf32>
+}
+EOF
+engine sort.tsr <<'EOF'
+func.func @main(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
+  %0 = "stablehlo.sort"(%x) ({
+    ^bb0(%a: tensor<f32>, %b: tensor<f32>):
+      %1 = stablehlo.compare LT, %a, %b : (tensor<f32>, tensor<f32>) -> tensor<i1>
+      stablehlo.return %1 : tensor<i1>
+  }) {dimension = 1 : i64, is_stable = true} : (tensor<4x8xf32>) -> tensor<4x8xf32>
+  return %0 : tensor<4x8xf32>
+}
+EOF
+engine loop.tsr <<'EOF'
+func.func @main(%x: tensor<4xf32>) -> tensor<4xf32> {
+  %i = stablehlo.constant dense<0> : tensor<i32>
+  %n = stablehlo.constant dense<5> : tensor<i32>
+  %one = stablehlo.constant dense<1> : tensor<i32>
+  %0:2 = stablehlo.while(%a = %i, %b = %x) : tensor<i32>, tensor<4xf32>
+    cond {
+      %c = stablehlo.compare LT, %a, %n : (tensor<i32>, tensor<i32>) -> tensor<i1>
+      stablehlo.return %c : tensor<i1>
+    } do {
+      %d = stablehlo.add %a, %one : tensor<i32>
+      %e = stablehlo.tanh %b : tensor<4xf32>
+      stablehlo.return %d, %e : tensor<i32>, tensor<4xf32>
+    }
+  return %0#1 : tensor<4xf32>
+}
+EOF
