@@ -24,7 +24,7 @@ struct emit_gpu_target {
     enum emit_lang lang;
     int arch;             /* CUDA: 70, 80, 90 ...: compute capability times ten; else 0 */
     int subgroup;         /* lanes whose shuffles may be used: 32, 64; 0: none */
-    int threads;          /* most threads of a group */
+    int threads;          /* most threads of a group; 1: the text has no barrier (OpenCL on a CPU) */
     size_t local_bytes;   /* most local memory of a group */
     bool f64;             /* false: the device has no f64: programs that need it are not claimed */
     bool tensor;          /* products of f16, bf16, int8 (f8 from arch 89) on matrix units, in their order of sums */

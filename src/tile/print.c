@@ -120,11 +120,8 @@ static void put_results(struct str *s, const struct tile_inst *in) {
     for (int i = 0; i < in->n_result; i++) str_printf(s, "%s%%%d", i ? ", " : "", (int)in->result + i);
 }
 
-static void put_inst(struct str *s, const tsr_tile *p, const struct tile_inst *in, int *depth) {
-    bool closes = in->op == TILE_ELSE || in->op == TILE_END;
-    *depth -= closes;
-    for (int i = 0; i < *depth; i++) str_put(s, "    ");
-    if (closes) {
+void tile_put_inst(struct str *s, const tsr_tile *p, const struct tile_inst *in) {
+    if (in->op == TILE_ELSE || in->op == TILE_END) {
         str_put(s, in->op == TILE_ELSE ? "} else {" : "}");
         if (in->n_result) str_put(s, " -> "), put_results(s, in);
     } else {
@@ -134,6 +131,12 @@ static void put_inst(struct str *s, const tsr_tile *p, const struct tile_inst *i
         put_rest(s, p, in);
         if (tile_opens(in->op)) str_put(s, " {");
     }
+}
+
+static void put_inst(struct str *s, const tsr_tile *p, const struct tile_inst *in, int *depth) {
+    *depth -= in->op == TILE_ELSE || in->op == TILE_END;
+    for (int i = 0; i < *depth; i++) str_put(s, "    ");
+    tile_put_inst(s, p, in);
     str_putc(s, '\n');
     *depth += tile_opens(in->op) || in->op == TILE_ELSE;
 }

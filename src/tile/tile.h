@@ -166,6 +166,8 @@ tsr_status tile_check(const tsr_tile *p);
 bool tile_check_yield(const tsr_tile *p, const struct tile_inst *opener, const struct tile_inst *first, int n,
     const tsr_tv *v);
 
+void tile_put_inst(struct str *s, const tsr_tile *p, const struct tile_inst *in); /* print.c: its line of text */
+
 /* stats.c. Equal programs (same instructions and arguments; names of program and arguments apart) have equal hashes. */
 uint64_t tile_hash(const tsr_tile *p);
 bool tile_equal(const tsr_tile *a, const tsr_tile *b);

@@ -1,0 +1,75 @@
+/* gpu_text.h: shared by the files that write kernels for groups of threads. */
+#ifndef EMIT_GPU_TEXT_H
+#define EMIT_GPU_TEXT_H
+
+#include "emit/dialect.h"
+#include "emit/text.h"
+
+/* Where memory lies. */
+enum gpu_space {
+    GPU_NOWHERE,
+    GPU_LOCAL,   /* a group's local memory */
+    GPU_SCRATCH, /* a group's piece of global scratch */
+    GPU_BUFFERS  /* what the arguments point at, all of it: two arguments may be one buffer */
+};
+struct gpu_home {
+    enum gpu_space space;
+    size_t offset, bytes;
+};
+/* Bytes that a phase of the kernel reads or writes. own: when not 0, the bytes are an array of that many elements and
+ * each thread touches those dealt out to it and no other. */
+struct gpu_access {
+    enum gpu_space space;
+    size_t offset, bytes;
+    int64_t own;
+    bool write;
+};
+struct gpu {
+    struct writer w; /* first: what the shared renderer hands back */
+    const struct emit_dialect *d;
+    const struct emit_gpu_target *t;
+    int threads;
+    VEC(struct gpu_home) home; /* by value: where an EMIT_ARRAY with memory of its own is */
+    VEC(struct gpu_home) temp; /* by instruction: memory for itself */
+    size_t local_bytes, scratch_bytes;
+    VEC(struct gpu_access) pending; /* accesses that no barrier has followed yet */
+    VEC(struct gpu_access) held;    /* of open loops and branches: what was pending at points to come back to */
+    size_t frame[TILE_MAX_DEPTH + 1];
+    int depth;
+};
+struct gpu_around { /* a tile seen along one axis */
+    long long outer, n, inner;
+};
+struct gpu_around gpu_around(const struct tile_type *t, int axis);
+long long gpu_half(long long n); /* greatest power of two below n; n > 1 */
+
+/* gpu_place.c */
+bool gpu_place(struct gpu *g);
+const char *gpu_space_name(const struct gpu *g, enum gpu_space s); /* as a pointer's qualifier */
+
+/* gpu_sync.c: barriers stand where a phase touches what others touched before it. */
+void gpu_touch(struct gpu *g, int n, const struct gpu_access *a);
+struct gpu_access gpu_reads(const struct gpu *g, tsr_tv v, int64_t own);  /* of an array; .space 0 of anything else */
+struct gpu_access gpu_writes(const struct gpu *g, tsr_tv v, int64_t own);
+struct gpu_access gpu_temp(const struct gpu *g, int32_t at, bool write);
+void gpu_sync_open(struct gpu *g, int32_t at);  /* of a loop or branch: before its text */
+void gpu_sync_else(struct gpu *g);
+void gpu_sync_end(struct gpu *g);
+void gpu_sync_yield(struct gpu *g, int32_t at); /* at the end of a turn */
+void gpu_sync_instance(struct gpu *g);          /* at the end of an instance: its memory is the next one's */
+
+/* gpu_group.c: mapped instructions, a thread an element. */
+void gpu_group(struct gpu *g, int32_t group);
+void gpu_one(struct gpu *g, const struct tile_inst *in); /* an instruction of one element: every thread, stores one */
+void gpu_move(struct writer *w, int n, const struct emit_move *m, int32_t at);
+void gpu_comment(struct gpu *g, const struct tile_inst *in); /* the line of the program's text */
+void gpu_each(struct gpu *g, long long n); /* opens a loop over the elements e of a tile that this thread has */
+void gpu_close(struct gpu *g);
+
+/* gpu_whole.c: reductions and scans. gpu_dot.c: products. */
+void gpu_reduce(struct gpu *g, const struct tile_inst *in, int32_t at);
+void gpu_argreduce(struct gpu *g, const struct tile_inst *in);
+void gpu_scan(struct gpu *g, const struct tile_inst *in);
+void gpu_dot(struct gpu *g, const struct tile_inst *in);
+
+#endif
