@@ -8,15 +8,17 @@
 #include "base/vec.h"
 #include "cli/verbs.h"
 #include "device/cpu/jit_cache.h"
+#include "device/device.h"
 #include "formats/stablehlo/conform.h"
 
 struct options {
-    const char *tier, *shard, *filter;
+    const char *tier, *device, *shard, *filter;
     bool json, list;
 };
 #define AT(member) offsetof(struct options, member)
 static const struct cli_option table[] = {
     {"tier", 't', CLI_TEXT, AT(tier), "TIER", 0, 0, "reference (obvious loops), vm (the default) or c (machine code)"},
+    {"device", 'd', CLI_TEXT, AT(device), "DEVICE", 0, 0, "run on it (tessera devices lists them); the default is cpu"},
     {"filter", 'f', CLI_TEXT, AT(filter), "TEXT", 0, 0, "only cases whose name has TEXT in it"},
     {"shard", 0, CLI_TEXT, AT(shard), "I/N", 0, 0, "only every Nth file, counted from I (0 to N-1)"},
     {"list-failures", 'l', CLI_FLAG, AT(list), NULL, 0, 0, "each failed and skipped case with its reason"},
@@ -64,8 +66,8 @@ static int by_op(const void *a, const void *b) {
     return strcmp(((const struct row *)a)->op, ((const struct row *)b)->op);
 }
 
-static void print_json(const struct tally *t, const char *tier) {
-    printf("{\"suite\":\"stablehlo\",\"tier\":\"%s\"", tier);
+static void print_json(const struct tally *t, const struct options *o) {
+    printf("{\"suite\":\"stablehlo\",\"tier\":\"%s\",\"device\":\"%s\"", o->tier, o->device);
     for (int i = 0; i < CONFORM_OUTCOMES; i++) printf(",\"%s\":%d", outcomes[i], t->count[i]);
     printf(",\"ops\":{");
     for (size_t i = 0; i < t->row.n; i++) {
@@ -95,14 +97,15 @@ static void print_text(const struct tally *t, bool list) {
 }
 
 static int run_suite(const char *path, const struct options *o, struct conform_options *co) {
-    tsr_ctx *c = cli_open(NULL);
+    tsr_ctx *c = cli_open(o->device);
     if (!c) return CLI_FAILED;
+    if (!device_of(c)) return cli_fail(c);
     struct tally t = {.c = c, .json = o->json};
     str_init(&t.lines, c);
     co->stop = cli_catch_interrupt();
     tsr_status s = conform_run(c, path, co, count, &t);
     if (t.row.n) qsort(t.row.v, t.row.n, sizeof *t.row.v, by_op);
-    if (!s && o->json) print_json(&t, o->tier);
+    if (!s && o->json) print_json(&t, o);
     else if (!s) print_text(&t, o->list);
     bool clean = !s && !t.failed && !t.count[CONFORM_FAILED];
     for (size_t i = 0; i < t.row.n; i++) mem_strfree(c, t.row.v[i].op);
@@ -122,9 +125,11 @@ static bool parse_shard(const char *text, struct conform_options *co) {
     return true;
 }
 
-/* The C tier is the VM's with every kernel compiled before its first launch (TSR_JIT). */
-static const struct tier { const char *name; enum conform_tier tier; const char *jit; } tiers[] = {
-    {"reference", CONFORM_REFERENCE, "off"}, {"vm", CONFORM_VM, "off"}, {"c", CONFORM_VM, "now"},
+/* The C tier: every case once on the VM, then all kernels compiled together, then every case again, for the same bits
+ * (TSR_JIT). */
+static const struct tier { const char *name; enum conform_tier tier; const char *jit; bool settled; } tiers[] = {
+    {"reference", CONFORM_REFERENCE, "off", false}, {"vm", CONFORM_PLAN, "off", false},
+    {"c", CONFORM_PLAN, "asked", true},
 };
 
 static const struct tier *find_tier(const char *name) {
@@ -133,19 +138,30 @@ static const struct tier *find_tier(const char *name) {
     return NULL;
 }
 
+/* Tiers are the cpu's: another device has one way to run. False: *code says how it ended. */
+static bool choose(const struct cli_verb *v, struct options *o, struct conform_options *co, int *code) {
+    bool other = o->device && strncmp(o->device, "cpu", 3);
+    const struct tier *t = find_tier(o->tier ? o->tier : "vm");
+    struct jit_tool tool;
+    *code = CLI_OK;
+    if (!t) *code = cli_usage(v, "there is no tier \"%s\": reference, vm, c", o->tier);
+    else if (other && o->tier) *code = cli_usage(v, "--tier is for the cpu: leave it out with --device %s", o->device);
+    else if (t->settled && !jit_tool_find(&tool))
+        *code = cli_usage(v, "--tier c needs a C compiler: install gcc or clang, or name one with TSR_CC");
+    if (*code) return false;
+    o->tier = other ? "device" : t->name, o->device = o->device ? o->device : "cpu";
+    co->tier = t->tier, co->settled = t->settled, co->config.device = o->device;
+    setenv("TSR_JIT", t->jit, 1);
+    return true;
+}
+
 static int run(const struct cli_verb *v, int argc, char **argv) {
-    struct options o = {.tier = "vm"};
+    struct options o = {0};
     struct conform_options co = {0};
     int code;
     if (!cli_parse(v, &argc, argv, &o, &code)) return code;
     if (strcmp(argv[0], "stablehlo")) return cli_usage(v, "there is no suite \"%s\": stablehlo", argv[0]);
-    const struct tier *t = find_tier(o.tier);
-    struct jit_tool tool;
-    if (!t) return cli_usage(v, "there is no tier \"%s\": reference, vm, c", o.tier);
-    if (!strcmp(o.tier, "c") && !jit_tool_find(&tool))
-        return cli_usage(v, "--tier c needs a C compiler: install gcc or clang, or name one with TSR_CC");
-    co.tier = t->tier;
-    setenv("TSR_JIT", t->jit, 1);
+    if (!choose(v, &o, &co, &code)) return code;
     co.filter = o.filter;
     if (!parse_shard(o.shard, &co)) return cli_usage(v, "--shard takes I/N with 0 <= I < N, not \"%s\"", o.shard);
     return run_suite(argv[1], &o, &co);
@@ -158,5 +174,7 @@ const struct cli_verb verb_conformance = {
              "without parameters that checks something is a case, compared as its checks state.\n",
     .examples = "  tessera conformance stablehlo suites/stablehlo\n"
                 "  tessera conformance stablehlo suites/stablehlo/testdata --tier reference --filter scatter -l\n"
+                "  tessera conformance stablehlo suites/stablehlo --tier c\n"
+                "  tessera conformance stablehlo suites/stablehlo --device opencl --list-failures\n"
                 "  tessera conformance stablehlo suites/stablehlo --shard 0/4 --json\n",
 };

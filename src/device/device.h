@@ -48,7 +48,7 @@ struct device_ops {
     tsr_status (*sync)(struct device *d);
 
     /* May be NULL: nothing is compiled in the background. Waits until every kernel that was compiled so far is as fast
-     * as it will be. */
+     * as it will be; EIO when some could not be made so (they still run). */
     tsr_status (*settle)(struct device *d);
 
     /* How many there are, found without opening one; with 0, why says what is missing and how to get it. */

@@ -38,15 +38,14 @@ static inline void judge(void *user, const struct conform_case *done) {
 }
 
 /* At least `least` cases must pass: an empty suite is no success. */
-static inline void run_suite(const char *tier, enum conform_tier which, int least) {
+static inline void run_suite(const char *tier, const struct conform_options *o, int least) {
     const char *root = suite_find("stablehlo");
     if (!root) SKIP(SUITE_MISSING);
     size_t n;
     struct known k = {suite_read("docs/conformance.md", &n), tier, 0};
-    struct conform_options o = {.tier = which, .config = {.threads = 1}};
     if (!CHECK(k.text != NULL)) return;
     tsr_ctx *c = test_ctx();
-    CHECK(!conform_run(c, root, &o, judge, &k));
+    CHECK(!conform_run(c, root, o, judge, &k));
     CHECK_OK(c);
     test_case("enough cases pass");
     CHECK_MSG(k.passed >= least, "%d cases pass, at least %d should", k.passed, least);

@@ -2,4 +2,6 @@
  * should. */
 #include "suite_check.h"
 
-TEST(stablehlo_on_reference) { run_suite("reference", CONFORM_REFERENCE, 2500); }
+TEST(stablehlo_on_reference) {
+    run_suite("reference", &(struct conform_options){.tier = CONFORM_REFERENCE, .config = {.threads = 1}}, 2500);
+}

@@ -105,8 +105,10 @@ static tsr_status cpu_sync(struct device *d) {
 
 static tsr_status cpu_settle(struct device *d) {
     struct cpu *p = (struct cpu *)d;
-    if (p->jit) jit_settle(p->jit);
-    return TSR_OK;
+    int failed = p->jit ? jit_settle(p->jit) : 0;
+    if (!failed) return TSR_OK;
+    return err_set(d->c, TSR_EIO, "the C compiler failed on %d units of kernels, which stay on the VM: TSR_DEBUG=1 "
+        "says why, TSR_CC names another compiler", failed);
 }
 
 static int cpu_devices(tsr_ctx *c, char why[256]) {

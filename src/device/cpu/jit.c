@@ -203,9 +203,9 @@ static int queue_all(struct jit *j) {
     return n;
 }
 
-void jit_settle(struct jit *j) {
+int jit_settle(struct jit *j) {
     pthread_t helper[HELPERS_MOST];
-    int helpers = 0;
+    int helpers = 0, failed = 0;
     j->open = NULL;
     pthread_mutex_lock(&j->lock);
     int queued = queue_all(j);
@@ -214,9 +214,12 @@ void jit_settle(struct jit *j) {
         !pthread_create(&helper[helpers], NULL, help, j)) helpers++;
     for (int i = 0; i < helpers; i++) pthread_join(helper[i], NULL);
     pthread_mutex_lock(&j->lock);
-    for (struct jit_unit *u = j->units; u; u = u->next)
+    for (struct jit_unit *u = j->units; u; u = u->next) {
         while (u->state != UNIT_DONE) pthread_cond_wait(&j->done, &j->lock);
+        failed += !u->so;
+    }
     pthread_mutex_unlock(&j->lock);
+    return failed;
 }
 
 /* ---- launches ---- */

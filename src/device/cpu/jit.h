@@ -35,8 +35,8 @@ struct jit_kernel *jit_add(struct jit *j, const tsr_tile *program);
 /* Before and after a launch of k on the VM, which took `seconds`: may start the compiler, or wait for it (now). */
 void jit_heat(struct jit *j, struct jit_kernel *k, double seconds);
 /* Compiles every kernel that was added so far, a compiler on each core, and waits: afterwards each has its code or
- * never will. */
-void jit_settle(struct jit *j);
+ * never will. Gives the number of units that could not be compiled. */
+int jit_settle(struct jit *j);
 /* Runs a grid on compiled code. k->run must be there. */
 tsr_status jit_run(struct jit *j, struct jit_kernel *k, const int64_t grid[3], const union vm_arg *args,
     struct pool *pool);
