@@ -26,6 +26,14 @@ foreach(source ${test_sources})
     tsr_add_test(${room}/${stem} ${room} ${CMAKE_BINARY_DIR}/tests/${room}/${stem})
 endforeach()
 
+# The look-alike of a GPU's driver and compiler that tests/device/test_cuda.c loads.
+add_library(fake_gpu MODULE tests/device/fake_gpu.c)
+target_link_libraries(fake_gpu PRIVATE tsr_flags ${CMAKE_DL_LIBS})
+target_compile_options(fake_gpu PRIVATE -fvisibility=hidden)
+target_compile_definitions(device_test_cuda PRIVATE FAKE_GPU="$<TARGET_FILE:fake_gpu>")
+target_include_directories(device_test_cuda PRIVATE tests/device)
+add_dependencies(device_test_cuda fake_gpu)
+
 # Scripts that test the whole: each tests/*/test_*.sh gets the build folder as its argument and ends with the harness's
 # last line.
 if(NOT CMAKE_BUILD_TYPE STREQUAL "Asan")

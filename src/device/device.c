@@ -9,7 +9,7 @@
 #include "device/devices.h"
 #include "device/memory.h"
 
-static const struct device_ops *const devices[] = {&device_cpu, &device_null};
+static const struct device_ops *const devices[] = {&device_cpu, &device_cuda, &device_hip, &device_null};
 enum { DEVICES = sizeof devices / sizeof *devices };
 
 static void slot_close(tsr_ctx *c, void *state) {
@@ -33,8 +33,8 @@ struct device *device_of(tsr_ctx *c) {
     int index;
     const struct device_ops *ops = find(ctx_device_name(c), &index);
     if (!ops) {
-        err_set(c, TSR_ENOTFOUND, "device '%s' is not known: set TSR_DEVICE (or tsr_config.device) to cpu or null",
-            ctx_device_name(c));
+        err_set(c, TSR_ENOTFOUND, "device '%s' is not known: set TSR_DEVICE (or tsr_config.device) to cpu, cuda, hip "
+            "or null", ctx_device_name(c));
         return NULL;
     }
     if (ops->open(c, index, &d)) return NULL;

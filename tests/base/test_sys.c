@@ -235,7 +235,7 @@ TEST(environment_table) {
     int n = 0;
     for (const tsr_env_info *e; (e = tsr_env_at(n)); n++) {
         test_case("%s", e->name);
-        CHECK(!strncmp(e->name, "TSR_", 4) || strstr("NO_COLOR TERM PATH HOME XDG_CACHE_HOME", e->name));
+        CHECK(!strncmp(e->name, "TSR_", 4) || strstr("NO_COLOR TERM PATH HOME VIRTUAL_ENV XDG_CACHE_HOME", e->name));
         CHECK(strlen(e->help) > 10);
         for (int i = 0; i < n; i++) CHECK(strcmp(tsr_env_at(i)->name, e->name));
         char saved[4096];
