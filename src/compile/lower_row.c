@@ -119,13 +119,20 @@ static tsr_tv close_walk(struct kern *k, int carries, tsr_tv carry, int loops) {
     return carry;
 }
 
+static bool walked(const struct rows *o) {
+    for (int i = 0; i < o->g.n; i++)
+        if (o->group_reduced[i] && !o->once[i]) return true;
+    return false;
+}
+
 static unsigned all_axes(const struct kern *k) { return (1u << k->frame.rank) - 1; }
 
 static void identity_axes(const tsr_type *t, int *axis) {
     for (int i = 0; i < t->rank; i++) axis[i] = extent_is(t->extent[i], 1) ? -1 : i;
 }
 
-/* The value of one reduction for each row. */
+/* The value of one reduction for each row. Where one tile holds the whole row nothing need be combined with the start,
+ * which changes no element but the sign of a zero: so it joins at the end, as an element a row. */
 static void reduce(struct kern *k, const struct rows *o, struct place p, const tsr_node *n, const struct place *whole) {
     tsr_reduce op = (tsr_reduce)node_int(n, ATTR_REDUCE);
     const tsr_node *s = n->src[0];
@@ -133,15 +140,20 @@ static void reduce(struct kern *k, const struct rows *o, struct place p, const t
     int axis[TSR_MAX_RANK], loops;
     struct place q = *whole;
     size_t mark = kern_mark(k);
-    tsr_tv acc = open_walk(k, o, &p, 1, reduce_start(k, op, n->type->dtype, all_axes(k)), &loops);
+    bool walks = walked(o);
+    unsigned row = o->row_tile < 0 ? 0 : 1u << p.frame_axis[o->row_tile];
+    tsr_tv acc = reduce_start(k, op, n->type->dtype, walks ? all_axes(k) : row), start = acc;
+    acc = open_walk(k, o, &p, 1, acc, &loops);
     if (loops) place_at(k, o, &p, true), q = p;
     identity_axes(s->type, axis);
     struct index *x = domain_index(k, s->type, axis, &o->g, q.at);
     tsr_tv none = reduce_identity(k, op, s->type->dtype);
     tsr_tv v = q.edge ? pull_masked(k, s, x, q.guard, q.edge, none) : pull_value(k, s, x, q.guard);
-    acc = kern_full(k, reduce_combine(k, op, acc, pull_cast(k, t, v)), all_axes(k));
+    v = pull_cast(k, t, v);
+    acc = kern_full(k, walks ? reduce_combine(k, op, acc, v) : v, all_axes(k));
     if (loops) acc = close_walk(k, 1, acc, loops), kern_release(k, mark);
     if (o->deep_tile >= 0) acc = tsr_tile_reduce(k->p, op, acc, p.frame_axis[o->deep_tile]);
+    if (!walks && op == TSR_REDUCE_SUM) acc = reduce_combine(k, op, start, acc);
     place_at(k, o, &p, false);
     domain_row_axes(k->L, k->cluster, n, axis);
     pull_remember_whole(k, n, domain_index(k, n->type, axis, &o->g, p.at), pull_cast(k, n->type->dtype, acc));
