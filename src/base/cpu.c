@@ -1,4 +1,4 @@
-/* cpu.c: what this machine is: instruction set level, number of processors, clock.
+/* cpu.c: what this machine is: instruction set level, number of processors, size of its caches, clock.
  *
  * A level is one of the x86-64 psABI's micro-architecture levels (v2, v3, v4) and is there only when every feature of
  * it is, in the processor (CPUID leaves 1, 7 and 0x80000001) and in the operating system (XCR0: it saves the wide
@@ -65,6 +65,21 @@ int cpu_count(void) {
 #endif
     long n = sysconf(_SC_NPROCESSORS_ONLN);
     return n > 0 ? (int)n : 1;
+}
+
+/* Kept, since the C library may ask the processor each time. */
+size_t cpu_cache_bytes(void) {
+    enum { GUESS = 32 << 20 };
+    static _Atomic size_t known;
+    size_t n = atomic_load_explicit(&known, memory_order_relaxed);
+    if (n) return n;
+    long l2 = 0, l3 = 0;
+#ifdef _SC_LEVEL3_CACHE_SIZE
+    l2 = sysconf(_SC_LEVEL2_CACHE_SIZE), l3 = sysconf(_SC_LEVEL3_CACHE_SIZE);
+#endif
+    n = l3 > 0 ? (size_t)l3 : l2 > 0 ? (size_t)l2 : GUESS;
+    atomic_store_explicit(&known, n, memory_order_relaxed);
+    return n;
 }
 
 double clock_seconds(void) {

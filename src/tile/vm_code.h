@@ -42,6 +42,7 @@ struct vm_frame {
     const struct vm_job *job;
     struct vm_frame *next;    /* in the list of idle frames */
     bool started;             /* the prologue has run in this launch */
+    bool streamed;            /* stores have gone past the caches since the last vm_stream_end */
 };
 
 struct vm_step;
@@ -80,6 +81,7 @@ struct vm_job {
     const struct vm_code *code;
     const union vm_arg *args;
     int64_t grid[3], total, chunk;
+    size_t stream_from;      /* stores to buffers of so many bytes go past the caches */
     struct vm_frame **frame; /* by worker */
     atomic_bool failed;
 };
@@ -115,6 +117,7 @@ bool vm_make_load(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const
     int matrix,
                   size_t offset);
 bool vm_make_store(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct tile_inst *in);
+void vm_stream_end(void); /* makes streamed stores visible to other threads, in order with what follows */
 bool vm_make_gather(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct tile_inst *in);
 
 /* vm_dot.c. matrix[i] >= 0: operand i is read in place. */

@@ -19,8 +19,10 @@
 
 #ifdef __clang__
 #define IVDEP _Pragma("clang loop vectorize(assume_safety)")
+#define UNROLL
 #else
 #define IVDEP _Pragma("GCC ivdep")
+#define UNROLL _Pragma("GCC unroll 4")
 #endif
 
 #define ARGS size_t n, void *dst, const void *pa, const void *pb, const void *pc, unsigned scalar
@@ -69,6 +71,22 @@
             IVDEP for (size_t i = 0; i < m; i++) d[i] = vm_##f##_##T(a[i], b[i], c[i]); \
         }                                                                     \
     }
+/* A function so cheap that loads and stores bound it: a loop for each mixture of vectors and scalars, unrolled. */
+#define CHEAP2(F, f, T, IN, OUT)                                              \
+    static void k_##F##_##T(ARGS) {                                           \
+        const IN *a = pa, *b = pb, x = *a, y = *b;                            \
+        OUT *d = dst;                                                         \
+        (void)pc;                                                             \
+        if (scalar & 1 && !(scalar & 2)) {                                    \
+            IVDEP UNROLL for (size_t i = 0; i < n; i++) d[i] = vm_##f##_##T(x, b[i]); \
+        } else if (scalar & 1) {                                              \
+            IVDEP for (size_t i = 0; i < n; i++) d[i] = vm_##f##_##T(x, y);   \
+        } else if (scalar & 2) {                                              \
+            IVDEP UNROLL for (size_t i = 0; i < n; i++) d[i] = vm_##f##_##T(a[i], y); \
+        } else {                                                              \
+            IVDEP UNROLL for (size_t i = 0; i < n; i++) d[i] = vm_##f##_##T(a[i], b[i]); \
+        }                                                                     \
+    }
 /* A function of an angle: vm_f_T for any, vm_f_small_T for a chunk below `limit`. */
 #define KERNEL_TRIG(F, f, T, IN, limit)                                       \
     static void k_##F##_##T(ARGS) {                                           \
@@ -101,10 +119,11 @@
     X(LGAMMA, lgamma, __VA_ARGS__) X(DIGAMMA, digamma, __VA_ARGS__) X(REAL, real, __VA_ARGS__) \
     X(IMAG, imag, __VA_ARGS__)
 #define FLOAT_TRIG(X, ...) X(SIN, sin, __VA_ARGS__) X(COS, cos, __VA_ARGS__) X(TAN, tan, __VA_ARGS__)
-#define FLOAT_BINARY(X, ...)                                                                                          \
+#define FLOAT_CHEAP(X, ...)                                                                                           \
     X(ADD, add, __VA_ARGS__) X(SUB, sub, __VA_ARGS__) X(MUL, mul, __VA_ARGS__) X(DIV, div, __VA_ARGS__)               \
-    X(REM, rem, __VA_ARGS__) X(POW, pow, __VA_ARGS__) X(ATAN2, atan2, __VA_ARGS__) X(MAX, max, __VA_ARGS__)           \
-    X(MIN, min, __VA_ARGS__)
+    X(MAX, max, __VA_ARGS__) X(MIN, min, __VA_ARGS__)
+#define FLOAT_DEAR(X, ...) X(REM, rem, __VA_ARGS__) X(POW, pow, __VA_ARGS__) X(ATAN2, atan2, __VA_ARGS__)
+#define FLOAT_BINARY(X, ...) FLOAT_CHEAP(X, __VA_ARGS__) FLOAT_DEAR(X, __VA_ARGS__)
 #define NEXTAFTER(X, ...) X(NEXTAFTER, nextafter, __VA_ARGS__)
 #define COMPARE(X, ...)                                                                                               \
     X(EQ, eq, __VA_ARGS__) X(NE, ne, __VA_ARGS__) X(LT, lt, __VA_ARGS__) X(LE, le, __VA_ARGS__) X(GT, gt, __VA_ARGS__) \
@@ -140,6 +159,7 @@
 
 #define SAME1(F, f, T, C) KERNEL1(F, f, T, C, C)
 #define SAME2(F, f, T, C) KERNEL2(F, f, T, C, C)
+#define SAME_CHEAP(F, f, T, C) CHEAP2(F, f, T, C, C)
 #define SAME3(F, f, T, C) KERNEL3(F, f, T, C, C, C)
 #define TO_BOOL(F, f, T, C) KERNEL2(F, f, T, C, vm_bool)
 #define CHOOSE(F, f, T, C) KERNEL3(F, f, T, vm_bool, C, C)
@@ -153,8 +173,10 @@ KERNEL1(IS_FINITE, is_finite, f32, vm_f32, vm_bool)
 KERNEL1(IS_FINITE, is_finite, f64, vm_f64, vm_bool)
 KERNEL2(COMPLEX, complex, f32, vm_f32, vm_c64)
 KERNEL2(COMPLEX, complex, f64, vm_f64, vm_c128)
-FLOAT_BINARY(SAME2, f32, vm_f32)
-FLOAT_BINARY(SAME2, f64, vm_f64)
+FLOAT_CHEAP(SAME_CHEAP, f32, vm_f32)
+FLOAT_CHEAP(SAME_CHEAP, f64, vm_f64)
+FLOAT_DEAR(SAME2, f32, vm_f32)
+FLOAT_DEAR(SAME2, f64, vm_f64)
 NEXTAFTER(SAME2, f32, vm_f32)
 NEXTAFTER(SAME2, f64, vm_f64)
 FLOAT_TERNARY(SAME3, f32, vm_f32)

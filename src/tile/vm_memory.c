@@ -3,10 +3,16 @@
  * A block is clipped once: the part of the tile that takes part is a box. Axes of the box that run on in the buffer are
  * merged, then rows are copied, repeated (stride 0) or moved in blocks (strided, transposed). A load whose whole block
  * is one run of the buffer may point its slot at the buffer and copy nothing; a load that only dots read leaves the
- * matrix where it is. In checked code the least and greatest address of the box are compared with the buffer first. */
+ * matrix where it is. A store to a buffer greater than half the last cache goes past the caches. In checked code the least and greatest address of the box are compared with the buffer first. */
 #include "tile/vm_code.h"
 
 #include <string.h>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+enum { STREAM_RUN = 512 }; /* bytes that are worth streaming */
 
 struct block {
     int rank;
@@ -119,6 +125,34 @@ static void rows_in(const struct block *b, char *tile, int64_t tile_row, int64_t
         else
             for (int64_t j = 0; j < cols; j++) memcpy(tile + (i * tile_row + j * tile_col) * z, from, b->size);
     }
+}
+
+/* Contiguous bytes past the caches: a result that is greater than the last of them would only push others out, and the
+ * lines that are about to be overwritten need not be read. What was streamed is seen after vm_stream_end. */
+static void stream_out(char *to, const char *from, size_t n) {
+#ifdef __SSE2__
+    size_t head = -(uintptr_t)to & 15;
+    if (n < 64) head = n;
+    memcpy(to, from, head);
+    for (to += head, from += head, n -= head; n >= 64; to += 64, from += 64, n -= 64)
+        for (int i = 0; i < 64; i += 16)
+            _mm_stream_si128((__m128i *)(void *)(to + i), _mm_loadu_si128((const __m128i *)(const void *)(from + i)));
+#endif
+    memcpy(to, from, n);
+}
+
+void vm_stream_end(void) {
+#ifdef __SSE2__
+    _mm_sfence();
+#endif
+}
+
+static void rows_stream(const struct block *b, char *tile, int64_t tile_row, int64_t tile_col, char *buf, int64_t at,
+    int64_t buf_row, int64_t buf_col, int64_t rows, int64_t cols) {
+    (void)tile_col, (void)buf_col;
+    int64_t z = (int64_t)b->size;
+    for (int64_t i = 0; i < rows; i++)
+        stream_out(buf + (at + i * buf_row) * z, tile + i * tile_row * z, (size_t)(cols * z));
 }
 
 static void rows_out(const struct block *b, char *tile, int64_t tile_row, int64_t tile_col, char *buf, int64_t at,
@@ -311,8 +345,11 @@ static int run_store(struct vm_frame *f, const struct vm_step *s) {
     merge(b, &x, b->value_stride, &r);
     int64_t corner = 0;
     for (int i = 0; i < b->rank; i++) corner += x.lo[i] * b->value_stride[i];
-    transfer(b, &r, (char *)vm_at(f, s->b) + corner * (int64_t)b->size, vm_at(f, s->a), x.first, b->narrow ? nibbles_out
-        : rows_out);
+    row_fn *move = b->narrow ? nibbles_out : rows_out;
+    int inner = r.axes - 1;
+    if (f->job->stream_from <= f->job->args[b->arg].buf.bytes && r.tile[inner] == 1 && r.buf[inner] == 1 &&
+        r.n[inner] * (int64_t)b->size >= STREAM_RUN) move = rows_stream, f->streamed = true;
+    transfer(b, &r, (char *)vm_at(f, s->b) + corner * (int64_t)b->size, vm_at(f, s->a), x.first, move);
     return 1;
 }
 

@@ -3,8 +3,8 @@
  * A tile is seen as (outer, n, inner) around the axis. The order of a reduction is a halving tree (docs/tile.md): it
  * acts on every column alike, so each step of the tree is one leaf kernel call over half the rows, whatever their
  * length. Where the axis is the innermost one (inner = 1) and short, the tile is turned first so that the kernels still
- * see long rows; the tree is the same, so are the bits. Scans combine row by row in the stated sequential order in the
- * same way. */
+ * see long rows; the tree is the same, so are the bits. Long rows of f32 and f64 have a kernel that takes three levels
+ * in a pass (vm_reduce.isa.c). Scans combine row by row in the stated sequential order in the same way. */
 #include "tile/vm_code.h"
 
 #include <string.h>
@@ -13,6 +13,7 @@ struct around {
     int64_t outer, n, inner;
     size_t size;
     vm_elem_kernel *combine;
+    vm_fold_kernel *fold; /* of rows along the innermost axis; NULL: none */
     bool turned, reverse;
 };
 
@@ -62,7 +63,8 @@ static int run_reduce(struct vm_frame *f, const struct vm_step *s) {
         return 1;
     }
     for (int64_t o = 0; o < x->outer; o++)
-        tree(x, dst + o * x->inner * size, src + o * x->n * x->inner * size, f->scratch, x->n, x->inner);
+        if (!x->fold || !x->fold((size_t)x->n, dst + o * size, src + o * x->n * size, f->scratch))
+            tree(x, dst + o * x->inner * size, src + o * x->n * x->inner * size, f->scratch, x->n, x->inner);
     return 1;
 }
 
@@ -73,7 +75,9 @@ static struct around *new_around(struct vm_code *k, const tsr_tile *p, const str
     around_axis(x, a, in->axis);
     x->combine = vm_elem_find(k->isa, tile_reduce_fn[in->sub], a->dtype);
     if (!x->combine) TSR_BUG("no kernel for %s of %s", tile_reduce_name[in->sub], tsr_dtype_name(a->dtype));
-    x->turned = x->inner == 1 && x->outer >= 4 && x->n > 1 && x->n <= TURN_BELOW;
+    if (in->op == TILE_REDUCE && x->inner == 1 && x->n >= VM_FOLD_FROM && (x->n & (x->n - 1)) == 0)
+        x->fold = vm_fold_find(k->isa, (tsr_reduce)in->sub, a->dtype);
+    x->turned = !x->fold && x->inner == 1 && x->outer >= 4 && x->n > 1 && x->n <= TURN_BELOW;
     x->reverse = in->reverse;
     return x;
 }

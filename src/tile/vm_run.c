@@ -83,6 +83,7 @@ static void run_chunk(void *arg, int64_t chunk, int worker) {
     if (!f->started) start_frame(f, j);
     bool ok = f->started;
     for (int64_t i = chunk * j->chunk; i < end && ok; i++) ok = run_instance(f, j, i);
+    if (f->streamed) vm_stream_end(), f->streamed = false;
     if (!ok) atomic_store_explicit(&j->failed, true, memory_order_relaxed);
 }
 
@@ -107,7 +108,8 @@ tsr_status vm_run(tsr_ctx *c, const struct vm_code *code, const int64_t grid[3],
     /* the list of idle frames is all that changes, under its lock */
     struct vm_code *k = (struct vm_code *)(uintptr_t)code;
     struct vm_frame *frame[MOST];
-    struct vm_job j = {.c = c, .code = code, .args = args, .grid = {grid[0], grid[1], grid[2]}, .frame = frame};
+    struct vm_job j = {.c = c, .code = code, .args = args, .grid = {grid[0], grid[1], grid[2]}, .frame = frame,
+        .stream_from = cpu_cache_bytes() / 2};
     int threads = pool ? pool_threads(pool) : 1, have = 0;
     tsr_status s = check_grid(c, code, grid, &j.total);
     if (s != TSR_OK || j.total == 0) return s;

@@ -1,6 +1,6 @@
-/* The VM from outside: products bit for bit against a scalar fma loop at sizes past every blocking, quantised buffers,
- * in-place launches, checked addresses, empty grids, many threads on one code, and the torture of allocation failures.
- * */
+/* The VM from outside: products bit for bit against a scalar fma loop at sizes past every blocking, long reductions
+ * against the tree as docs/tile.md states it, stores past the caches, quantised buffers, in-place launches, checked
+ * addresses, empty grids, many threads on one code, and the torture of allocation failures. */
 #include "harness.h"
 
 #include <math.h>
@@ -77,6 +77,129 @@ TEST(dot_has_the_bits_of_an_fma_loop) {
             test_case("%lld x %lld x %lld, turned %d", (long long)size[i][0], (long long)size[i][1],
                 (long long)size[i][2], turned);
             check_dot(c, size[i][0], size[i][1], size[i][2], turned & 1, turned >> 1);
+        }
+}
+
+/* ---- long rows ---- */
+
+/* y = x reduced along the second axis, x (rows, n). */
+static tsr_tile *reduce_program(tsr_ctx *c, tsr_dtype t, tsr_reduce op, int64_t rows, int64_t n) {
+    tsr_tile *p = tsr_tile_new(c, "reduce");
+    tsr_tv x = tsr_tile_arg_buf(p, t, TSR_TILE_IN, "x"), y = tsr_tile_arg_buf(p, t, TSR_TILE_OUT, "y"),
+        none = TSR_TV_NONE, one = k64(p, 1), zero = k64(p, 0);
+    tsr_tile_block bx = {2, {rows, n}, zero, {k64(p, n), one}, {none, none}, {none, none}};
+    tsr_tile_block by = {2, {rows, 1}, zero, {one, one}, {none, none}, {none, none}};
+    tsr_tile_store(p, y, &by, tsr_tile_reduce(p, op, tsr_tile_load(p, x, &bx, none), 1));
+    tsr_tile_finish(p);
+    return p;
+}
+
+static double combine(tsr_reduce op, bool wide, double a, double b) {
+    if (op == TSR_REDUCE_SUM) return wide ? a + b : (double)((float)a + (float)b);
+    if (isnan(a) || isnan(b)) return NAN;
+    if (a == b) return (op == TSR_REDUCE_MAX) == !signbit(a) ? a : b;
+    return (op == TSR_REDUCE_MAX) == (a > b) ? a : b;
+}
+
+/* The loop of docs/tile.md. */
+static double reduced(tsr_reduce op, bool wide, int64_t n, double *r) {
+    int64_t h = 1, live = n;
+    while (h * 2 < n) h *= 2;
+    for (; h >= 1; h /= 2) {
+        for (int64_t j = 0; j < h && j + h < live; j++) r[j] = combine(op, wide, r[j], r[j + h]);
+        live = live < h ? live : h;
+    }
+    return r[0];
+}
+
+enum { ROWS = 5, LONGEST = 4096 };
+/* Rows of ordinary numbers; of zeros of both signs, which are the greatest or least; with a NaN of either sign. */
+static double sample(int row, int64_t j, int64_t n, int64_t where, double sign) {
+    double x = test_normal();
+    if (row == 1) return copysign(j % 3 ? 0 : x, j == where ? -sign : sign);
+    if (row == 2) return copysign(fabs(x), sign) * (j < n / 2);
+    if (row == 3 && j == where) return copysign(NAN, sign);
+    return x;
+}
+
+static void check_reduce(tsr_ctx *c, tsr_reduce op, bool wide, int64_t n, double sign) {
+    static double row[ROWS][LONGEST], got[ROWS], want[ROWS];
+    static float narrow[ROWS * LONGEST], narrow_got[ROWS];
+    static double dense[ROWS * LONGEST];
+    for (int i = 0; i < ROWS; i++) {
+        int64_t where = test_int(0, n - 1);
+        for (int64_t j = 0; j < n; j++) {
+            double x = sample(i, j, n, where, sign);
+            narrow[i * n + j] = (float)x;
+            dense[i * n + j] = row[i][j] = wide ? x : (double)(float)x;
+        }
+        want[i] = reduced(op, wide, n, row[i]);
+    }
+    tsr_tile *p = reduce_program(c, wide ? TSR_F64 : TSR_F32, op, ROWS, n);
+    for (int isa = 0; isa <= (int)cpu_isa(); isa++) {
+        struct vm_code *code = vm_compile_for(c, p, (enum cpu_isa)isa, true);
+        size_t z = wide ? 8 : 4;
+        union vm_arg arg[2] = {{.buf = {wide ? (void *)dense : narrow, (size_t)(ROWS * n) * z}},
+            {.buf = {wide ? (void *)got : narrow_got, ROWS * z}}};
+        CHECK_EQ(vm_run(c, code, (int64_t[]){1, 1, 1}, arg, NULL), TSR_OK);
+        for (int i = 0; i < ROWS; i++) {
+            double g = wide ? got[i] : (double)narrow_got[i];
+            CHECK_MSG(isnan(want[i]) ? isnan(g) : g == want[i] && signbit(g) == signbit(want[i]),
+                "%s, row %d: got %.17g, want %.17g", cpu_isa_name((enum cpu_isa)isa), i, g, want[i]);
+        }
+        vm_free(code);
+    }
+    tsr_tile_free(p);
+}
+
+TEST(long_rows_reduce_in_the_stated_order) {
+    static const int64_t size[] = {32, 64, 100, 128, 256, 512, 1000, 1024, 2048, LONGEST};
+    static const tsr_reduce ops[] = {TSR_REDUCE_SUM, TSR_REDUCE_MAX, TSR_REDUCE_MIN};
+    tsr_ctx *c = test_ctx();
+    for (size_t i = 0; i < sizeof size / sizeof *size; i++)
+        for (int o = 0; o < 3; o++)
+            for (int variant = 0; variant < 4; variant++) {
+                test_case("reduction %d of %lld elements, %s, zeros %s", (int)ops[o], (long long)size[i],
+                    variant & 1 ? "f64" : "f32", variant & 2 ? "below" : "above");
+                check_reduce(c, ops[o], variant & 1, size[i], variant & 2 ? -1 : 1);
+            }
+}
+
+/* ---- stores past the caches ---- */
+
+/* y(i, j) = x(i, j) + 1 for rows of `width` that lie `pitch` apart in y; every instance a row. */
+static tsr_tile *rows_program(tsr_ctx *c, int64_t width) {
+    tsr_tile *p = tsr_tile_new(c, "rows");
+    tsr_tv x = tsr_tile_arg_buf(p, TSR_F32, TSR_TILE_IN, "x"), y = tsr_tile_arg_buf(p, TSR_F32, TSR_TILE_OUT, "y"),
+        pitch = tsr_tile_arg(p, TSR_I64, "pitch"), first = tsr_tile_arg(p, TSR_I64, "first"), one = k64(p, 1);
+    tsr_tile_block b = {.rank = 1, .extent = {width}, .stride = {one}, .lo = {TSR_TV_NONE}, .hi = {TSR_TV_NONE}};
+    b.base = tsr_tile_elem2(p, TSR_S_MUL, tsr_tile_pid(p, 0), k64(p, width));
+    tsr_tv v = tsr_tile_elem2(p, TSR_S_ADD, tsr_tile_load(p, x, &b, TSR_TV_NONE), tsr_tile_float(p, TSR_F32, 1));
+    b.base = tsr_tile_elem2(p, TSR_S_ADD, tsr_tile_elem2(p, TSR_S_MUL, tsr_tile_pid(p, 0), pitch), first);
+    tsr_tile_store(p, y, &b, v);
+    tsr_tile_finish(p);
+    return p;
+}
+
+/* A buffer that claims to be greater than the caches is written like any other, whatever its alignment. */
+TEST(great_results_are_streamed) {
+    enum { HEIGHT = 37, MOST = 600, PITCH = 640 };
+    static const int64_t width[] = {1, 127, 128, 300, 600};
+    static float x[HEIGHT * MOST], y[HEIGHT * PITCH], want[HEIGHT * PITCH];
+    tsr_ctx *c = test_ctx();
+    for (int i = 0; i < HEIGHT * MOST; i++) x[i] = (float)test_normal();
+    for (size_t w = 0; w < sizeof width / sizeof *width; w++)
+        for (int64_t first = 0; first < 8; first += 3) {
+            test_case("rows of %lld from %lld", (long long)width[w], (long long)first);
+            for (int i = 0; i < HEIGHT * PITCH; i++) y[i] = want[i] = -7;
+            for (int64_t i = 0; i < HEIGHT; i++)
+                for (int64_t j = 0; j < width[w]; j++) want[i * PITCH + first + j] = x[i * width[w] + j] + 1;
+            tsr_tile *p = rows_program(c, width[w]);
+            struct vm_code *code = vm_compile_for(c, p, cpu_isa(), false);
+            union vm_arg arg[4] = {{.buf = {x, sizeof x}}, {.buf = {y, SIZE_MAX}}, {.i64 = PITCH}, {.i64 = first}};
+            CHECK_EQ(vm_run(c, code, (int64_t[]){HEIGHT, 1, 1}, arg, ctx_pool(c)), TSR_OK);
+            CHECK_BYTES(y, want, sizeof y);
+            vm_free(code), tsr_tile_free(p);
         }
 }
 
