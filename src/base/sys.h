@@ -28,7 +28,7 @@ enum cpu_isa { CPU_GENERIC, CPU_AVX2, CPU_AVX512, CPU_ISA_COUNT };
 enum cpu_isa cpu_isa(void);                   /* best this machine runs; TSR_ISA=generic|avx2|avx512 lowers it */
 const char *cpu_isa_name(enum cpu_isa isa);
 int cpu_count(void);
-size_t cpu_cache_bytes(void); /* of the last level of cache that a core reaches; a guess where the system does not say */
+size_t cpu_cache_bytes(void); /* of the last level; a guess where the system does not say */
 
 /* Environment variables: every one is a line of env.def (name, default, help); reading any other is a bug. */
 const char *env_str(const char *name); /* the default of env.def when unset */

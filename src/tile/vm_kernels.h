@@ -2,8 +2,8 @@
  *
  * A kernel runs over n contiguous elements. Operand i is a single value (read once, repeated) when bit i of
  * `scalar` is set, else n elements. dst never overlaps an operand except exactly (in place). Tables are filled
- * from scalar.h and dtype.h by vm_elem.isa.c (reductions: vm_reduce.isa.c), compiled once for each level of enum cpu_isa; all levels give the
- * same bits wherever the machine has FMA. */
+ * from scalar.h and dtype.h by vm_elem.isa.c (reductions: vm_reduce.isa.c), compiled once for each level of enum
+ * cpu_isa; all levels give the same bits wherever the machine has FMA. */
 #ifndef TILE_VM_KERNELS_H
 #define TILE_VM_KERNELS_H
 

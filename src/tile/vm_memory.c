@@ -3,7 +3,8 @@
  * A block is clipped once: the part of the tile that takes part is a box. Axes of the box that run on in the buffer are
  * merged, then rows are copied, repeated (stride 0) or moved in blocks (strided, transposed). A load whose whole block
  * is one run of the buffer may point its slot at the buffer and copy nothing; a load that only dots read leaves the
- * matrix where it is. A store to a buffer greater than half the last cache goes past the caches. In checked code the least and greatest address of the box are compared with the buffer first. */
+ * matrix where it is. A store to a buffer of more than half the last cache goes past the caches. In checked code the
+ * least and greatest address of the box are compared with the buffer first. */
 #include "tile/vm_code.h"
 
 #include <string.h>
