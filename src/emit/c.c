@@ -1,17 +1,19 @@
 /* c.c: a whole kernel in C, and the text in front of it. */
 #include <string.h>
 
+#include "emit/library.h"
 #include "emit/text.h"
 #include "tile/vmath_text.h"
 
-extern const char tsr_text_prelude_c[], tsr_text_helpers_c[];
+extern const char tsr_text_prelude_c[], tsr_text_blocks[], tsr_text_helpers_c[];
 
-void emit_c_prelude(struct str *out) {
-    str_put(out, tsr_text_prelude_c);
-#define X(part) str_put(out, tsr_text_vmath_##part);
-    VMATH_PARTS(X)
+bool emit_c_library(struct str *out, tsr_ctx *c, const char *used) {
+    static const char *const part[] = {tsr_text_prelude_c,
+#define X(part) tsr_text_vmath_##part,
+        VMATH_PARTS(X)
 #undef X
-    str_put(out, tsr_text_helpers_c);
+        tsr_text_blocks, tsr_text_helpers_c};
+    return emit_library_put(out, c, sizeof part / sizeof *part, part, used);
 }
 
 /* ---- arguments and memory ---- */
@@ -24,8 +26,7 @@ static void write_arguments(struct writer *w) {
         const char *type = emit_type(t->dtype);
         const char *c = in->sub == TSR_TILE_IN ? "const " : "";
         if (!t->buf) put_line(w, "const %s v%d = *(const %s *)&arg[%zu];", type, v, type, i);
-        else if (tsr_dtype_of(t->dtype)->kind == TSR_KIND_BLOCK) continue; /* nobody reads it */
-        else if (t->dtype == TSR_I4 || t->dtype == TSR_U4)
+        else if (tsr_dtype_of(t->dtype)->kind == TSR_KIND_BLOCK || t->dtype == TSR_I4 || t->dtype == TSR_U4)
             put_line(w, "%svm_u8 *const v%d = (%svm_u8 *)arg[%zu].buf.p;", c, v, c, i);
         else put_line(w, "%s%s *const v%d = (%s%s *)arg[%zu].buf.p;", c, type, v, c, type, i);
     }
@@ -122,6 +123,7 @@ static void write_inst(struct writer *w, int32_t at) {
 
 void emit_c_kernel(struct str *out, const struct emit_plan *k, const char *symbol) {
     struct writer w = {.out = out, .k = k, .p = k->p, .group = -1, .move_tiles = move_tiles};
+    write_reduce_functions(&w);
     str_printf(out, "/* %s */\nvoid %s(const union tsr_arg *arg, const vm_i64 *grid, vm_i64 begin, vm_i64 end,\n"
         "    char *scratch) {\n", k->p->name, symbol);
     w.indent = 1;

@@ -37,6 +37,9 @@ struct emit_group {
     int64_t extent[TSR_TILE_MAX_RANK];
     int32_t first, last;                   /* instructions: the loop stands where `last` does */
     bool ordered;                          /* stores of the loop may meet: elements in row-major order */
+    /* Axes along which the loop need only run over the bounds that all its stores share (NONE: no bound). */
+    bool cut[TSR_TILE_MAX_RANK];
+    tsr_tv lo[TSR_TILE_MAX_RANK], hi[TSR_TILE_MAX_RANK];
 };
 struct emit_plan {
     tsr_ctx *c;
@@ -44,7 +47,8 @@ struct emit_plan {
     VEC(struct emit_value) value;  /* by tsr_tv */
     VEC(struct emit_group) group;
     VEC(int32_t) member;           /* by instruction: its group, or -1 */
-    VEC(size_t) temp;              /* by instruction: offset of its own scratch (REDUCE, DOT), if it has any */
+    VEC(size_t) temp;              /* by instruction: offset of its own scratch (REDUCE, DOT, rows), if it has any */
+    VEC(bool) rows;                /* by instruction: a window that its loop reads or writes through rows in scratch */
     size_t scratch;                /* bytes an instance needs */
 };
 /* False: no memory (recorded), or the program has something no renderer claims (`*claimed` false, no error). */
@@ -52,6 +56,10 @@ bool emit_plan_init(struct emit_plan *k, tsr_ctx *c, const tsr_tile *p, bool *cl
 void emit_plan_release(struct emit_plan *k);
 tsr_tv emit_root(const struct emit_plan *k, tsr_tv v); /* past SAME and SPLAT */
 size_t emit_size(tsr_dtype t);                         /* bytes of an element in scratch: 4-bit integers take one */
+int emit_loop_axis(const struct tile_inst *in, int axis); /* loop axis of a window's axis; -1 where its extent is 1 */
+void emit_bounds(const struct emit_plan *k, const struct tile_inst *in, int axis, tsr_tv *lo, tsr_tv *hi);
+/* Bounds of an axis of window `at`; false: they need no test, there are none or the loop is cut to them. */
+bool emit_tested(const struct emit_plan *k, int32_t at, int axis, tsr_tv *lo, tsr_tv *hi);
 
 /* "%4 exp, %7 mul": whom the instructions of a group, or instruction `at` alone (group -1), serve: numbers and ops of
  * the fn's nodes; nothing where nobody is known. */
@@ -62,8 +70,10 @@ void emit_origins(struct str *out, const struct emit_plan *k, int32_t group, int
  *     void SYMBOL(const union tsr_arg *arg, const vm_i64 *grid, vm_i64 begin, vm_i64 end, char *scratch);
  *
  * that runs instances begin .. end - 1 of the grid (axis 0 fastest); scratch is 64-byte aligned and holds
- * emit_plan.scratch bytes. The text needs emit_c_prelude in front of it. */
+ * emit_plan.scratch bytes. Any C99 compiler takes the text; those with GNU extensions find hints in it. */
 void emit_c_kernel(struct str *out, const struct emit_plan *k, const char *symbol);
-void emit_c_prelude(struct str *out); /* types, vmath, helpers: once for each translation unit */
+/* What stands in front of the kernels of one translation unit: types, and of vmath and the helpers what `used`, the
+ * kernels' text, needs. False: no memory (recorded). */
+bool emit_c_library(struct str *out, tsr_ctx *c, const char *used);
 
 #endif

@@ -2,10 +2,11 @@
  *
  * An instruction is mapped when each element of its result is a function of elements at places the index alone
  * decides: elementwise functions, casts, loads, stores, gathers, broadcasts, transposes. Mapped instructions over one
- * shape (axes of extent 1 left out) join the open group; the group's loop is rendered where its last member stands, so
- * it must be closed before anything that needs one of its tiles whole, and before memory would be seen in another
- * order than the program's: a load after a store to the same buffer, a store after a load through another window, a
- * second store to one buffer. (Two arguments that are one buffer are read and written through one window: the memory
+ * shape (axes of extent 1 left out) join the open group of that shape; the group's loop is rendered where its last
+ * member stands, so it must be closed before anything that needs one of its tiles whole (a loop of another shape too),
+ * and before memory would be seen in another order than the program's: a load after a store to the same buffer, a
+ * store after a load through another window, a second store to one buffer. So groups that are open together are
+ * independent of each other. (Two arguments that are one buffer are read and written through one window: the memory
  * plan gives no other kind, see memplan.c.)
  *
  * What only its own group uses is a register. The rest gets scratch memory for the stretch of instructions over which
@@ -15,17 +16,18 @@
 
 #include <string.h>
 
-struct window { /* of the open group */
+enum { OPEN_MOST = 4 };
+struct window { /* of an open group */
     tsr_tv buf;
-    int32_t inst;
+    int32_t inst, group;
     bool store;
 };
 struct planner {
     struct emit_plan *k;
     const tsr_tile *p;
-    int32_t open; /* group, or -1 */
+    int32_t open[OPEN_MOST]; /* groups, oldest first */
+    int opened;
     VEC(struct window) memory;
-    bool failed;
 };
 
 static const struct tile_inst *inst_of(const struct emit_plan *k, tsr_tv v) {
@@ -67,13 +69,29 @@ tsr_tv emit_root(const struct emit_plan *k, tsr_tv v) {
     return v;
 }
 
-static void close_group(struct planner *a) {
-    a->open = -1;
-    a->memory.n = 0;
+static void close_group(struct planner *a, int32_t group) {
+    int n = 0;
+    size_t m = 0;
+    for (int i = 0; i < a->opened; i++)
+        if (a->open[i] != group) a->open[n++] = a->open[i];
+    a->opened = n;
+    for (size_t i = 0; i < a->memory.n; i++)
+        if (a->memory.v[i].group != group) a->memory.v[m++] = a->memory.v[i];
+    a->memory.n = m;
+}
+
+static void close_all(struct planner *a) {
+    while (a->opened) close_group(a, a->open[0]);
 }
 
 static bool made_in(const struct planner *a, tsr_tv v, int32_t group) {
-    return v != TSR_TV_NONE && group >= 0 && a->k->value.v[emit_root(a->k, v)].group == group;
+    return v != TSR_TV_NONE && a->k->value.v[emit_root(a->k, v)].group == group;
+}
+
+/* Closes the open group that makes v, unless it is `but`. */
+static void close_maker(struct planner *a, tsr_tv v, int32_t but) {
+    for (int i = a->opened; i-- > 0;)
+        if (a->open[i] != but && made_in(a, v, a->open[i])) close_group(a, a->open[i]);
 }
 
 /* Does operand v enter `in` element by element in the order of the loop? */
@@ -90,16 +108,21 @@ static bool same_window(const tsr_tile *p, const struct tile_inst *x, const stru
            memcmp(u + TILE_BLK_BASE, v + TILE_BLK_BASE, sizeof *u * (size_t)(1 + x->rank)) == 0;
 }
 
-/* Would `in` see or change memory of the open group out of order? */
-static bool meets(const struct planner *a, const struct tile_inst *in) {
-    if (!is_memory(in->op)) return false;
-    tsr_tv buf = tile_operands(a->p, in)[TILE_BLK_BUF];
-    for (size_t i = 0; i < a->memory.n; i++) {
+/* Would `in`, in a loop at its own place or later, see or change memory of window w out of order? together: it would be
+ * a member of the same loop. */
+static bool meets(const struct planner *a, const struct tile_inst *in, const struct window *w, bool together) {
+    if (w->buf != tile_operands(a->p, in)[TILE_BLK_BUF] || (!w->store && !is_store(in->op))) return false;
+    return !together || w->store || !same_window(a->p, &a->p->inst.v[w->inst], in);
+}
+
+/* Closes open groups whose memory `in` meets, `group` among them where it cannot be a member. */
+static void close_met(struct planner *a, const struct tile_inst *in, int32_t group) {
+    if (!is_memory(in->op)) return;
+    for (size_t i = 0; i < a->memory.n;) {
         const struct window *w = &a->memory.v[i];
-        if (w->buf != buf || (!w->store && !is_store(in->op))) continue;
-        if (w->store || !same_window(a->p, &a->p->inst.v[w->inst], in)) return true;
+        if (!meets(a, in, w, w->group == group)) i++;
+        else close_group(a, w->group), i = 0;
     }
-    return false;
 }
 
 static bool narrow_store(const tsr_tile *p, const struct tile_inst *in) {
@@ -108,28 +131,44 @@ static bool narrow_store(const tsr_tile *p, const struct tile_inst *in) {
     return in->op == TILE_SCATTER || t == TSR_I4 || t == TSR_U4;
 }
 
+static int32_t open_like(const struct planner *a, const struct emit_group *shape) {
+    for (int i = 0; i < a->opened; i++)
+        if (same_loop(&a->k->group.v[a->open[i]], shape)) return a->open[i];
+    return -1;
+}
+
+/* The open group that instruction `at` may join, or a new one. Negative: no memory. */
+static int32_t group_for(struct planner *a, int32_t at) {
+    const struct tile_inst *in = &a->p->inst.v[at];
+    struct emit_group shape = {.first = at};
+    loop_shape(a->p, in, &shape);
+    int32_t like = open_like(a, &shape);
+    for (int i = 0; i < in->n_operand; i++) {
+        tsr_tv v = tile_operands(a->p, in)[i];
+        if (v == TSR_TV_NONE) continue;
+        close_maker(a, v, like);
+        if (like >= 0 && made_in(a, v, like) && !in_step(a, in, v, &shape)) close_group(a, like), like = -1;
+    }
+    close_met(a, in, like);
+    like = open_like(a, &shape);
+    if (like >= 0) return like;
+    if (a->opened == OPEN_MOST) close_group(a, a->open[0]);
+    if (!vec_push(a->k->c, &a->k->group, shape)) return -1;
+    return a->open[a->opened++] = (int32_t)a->k->group.n - 1;
+}
+
 static bool join(struct planner *a, int32_t at) {
     const struct tile_inst *in = &a->p->inst.v[at];
     struct emit_plan *k = a->k;
-    struct emit_group shape = {.first = at};
-    loop_shape(a->p, in, &shape);
-    bool fits = a->open >= 0 && same_loop(&k->group.v[a->open], &shape) && !meets(a, in);
-    for (int i = 0; fits && i < in->n_operand; i++) {
-        tsr_tv v = tile_operands(a->p, in)[i];
-        if (made_in(a, v, a->open) && !in_step(a, in, v, &shape)) fits = false;
-    }
-    if (!fits) {
-        close_group(a);
-        if (!vec_push(k->c, &k->group, shape)) return false;
-        a->open = (int32_t)k->group.n - 1;
-    }
-    struct emit_group *g = &k->group.v[a->open];
+    int32_t group = group_for(a, at);
+    if (group < 0) return false;
+    struct emit_group *g = &k->group.v[group];
     g->last = at;
     g->ordered |= narrow_store(a->p, in);
-    k->member.v[at] = a->open;
-    if (in->n_result) k->value.v[in->result].group = a->open;
+    k->member.v[at] = group;
+    if (in->n_result) k->value.v[in->result].group = group;
     if (!is_memory(in->op)) return true;
-    struct window w = {tile_operands(a->p, in)[TILE_BLK_BUF], at, is_store(in->op)};
+    struct window w = {tile_operands(a->p, in)[TILE_BLK_BUF], at, group, is_store(in->op)};
     return vec_push(k->c, &a->memory, w);
 }
 
@@ -158,12 +197,11 @@ static bool group_instructions(struct planner *a) {
         bool one = in->n_result ? single(tile_type_of(a->p, in->result)) : false;
         struct emit_group shape = {0};
         if (mapped(in->op)) loop_shape(a->p, in, &shape), one = shape.rank == 0;
-        if (tile_opens(in->op) || in->op == TILE_ELSE || in->op == TILE_YIELD || in->op == TILE_END) close_group(a);
-        else if (one && is_memory(in->op) && (is_store(in->op) || meets(a, in))) close_group(a);
-        for (int i = 0; i < in->n_operand; i++) {
-            tsr_tv v = tile_operands(a->p, in)[i];
-            if ((one || !mapped(in->op)) && in->op != TILE_RESHAPE && made_in(a, v, a->open)) close_group(a);
-        }
+        if (tile_opens(in->op) || in->op == TILE_ELSE || in->op == TILE_YIELD || in->op == TILE_END) close_all(a);
+        else if (one) close_met(a, in, -1);
+        for (int i = 0; i < in->n_operand; i++)
+            if ((one || !mapped(in->op)) && in->op != TILE_RESHAPE && tile_operands(a->p, in)[i] != TSR_TV_NONE)
+                close_maker(a, tile_operands(a->p, in)[i], -1);
         bool alone = in->n_result && (k->value.v[in->result].home == EMIT_SPLAT ||
                                       k->value.v[in->result].home == EMIT_INDEX);
         if (mapped(in->op) && !one && !alone && !join(a, at)) return false;
@@ -277,6 +315,81 @@ static void live(struct emit_plan *k) {
     }
 }
 
+/* ---- windows ---- */
+
+int emit_loop_axis(const struct tile_inst *in, int axis) {
+    int at = 0;
+    if (in->extent[axis] == 1) return -1;
+    for (int i = 0; i < axis; i++) at += in->extent[i] != 1;
+    return at;
+}
+
+void emit_bounds(const struct emit_plan *k, const struct tile_inst *in, int axis, tsr_tv *lo, tsr_tv *hi) {
+    const tsr_tv *v = tile_operands(k->p, in) + TILE_BLK_AXES;
+    *lo = v[in->rank + axis];
+    *hi = v[2 * in->rank + axis];
+}
+
+/* Cuts loop axes to the bounds that all stores share, when stores are all that leaves the loop. */
+static void cut_axes(struct emit_plan *k, int32_t group) {
+    struct emit_group *g = &k->group.v[group];
+    bool first = true, ok = !g->ordered, differ[TSR_TILE_MAX_RANK] = {false};
+    for (int i = 0; i < g->rank; i++) g->lo[i] = g->hi[i] = TSR_TV_NONE;
+    for (int32_t at = g->first; ok && at <= g->last; at++) {
+        const struct tile_inst *in = &k->p->inst.v[at];
+        if (k->member.v[at] != group) continue;
+        if (in->op == TILE_SCATTER || (in->n_result && k->value.v[in->result].home == EMIT_ARRAY)) ok = false;
+        if (in->op != TILE_STORE) continue;
+        for (int i = 0; i < in->rank; i++) {
+            tsr_tv lo, hi;
+            int x = emit_loop_axis(in, i);
+            emit_bounds(k, in, i, &lo, &hi);
+            if (x < 0) continue;
+            if (first) g->lo[x] = lo, g->hi[x] = hi;
+            else differ[x] |= g->lo[x] != lo || g->hi[x] != hi;
+        }
+        first = false;
+    }
+    for (int i = 0; i < g->rank; i++) g->cut[i] = ok && !first && !differ[i];
+}
+
+bool emit_tested(const struct emit_plan *k, int32_t at, int axis, tsr_tv *lo, tsr_tv *hi) {
+    const struct tile_inst *in = &k->p->inst.v[at];
+    const struct emit_group *g = k->member.v[at] < 0 ? NULL : &k->group.v[k->member.v[at]];
+    int x = emit_loop_axis(in, axis);
+    emit_bounds(k, in, axis, lo, hi);
+    if (g && x >= 0 && g->cut[x] && g->lo[x] == *lo && g->hi[x] == *hi) return false;
+    return *lo != TSR_TV_NONE || *hi != TSR_TV_NONE;
+}
+
+static bool reads_blocks(const tsr_tile *p, const struct tile_inst *in) {
+    return tsr_dtype_of(tile_type_of(p, tile_operands(p, in)[TILE_BLK_BUF])->dtype)->kind == TSR_KIND_BLOCK;
+}
+
+/* Does the loop read or write this window through rows in scratch memory? Where elements may be left out, and what
+ * they are given instead is one value; 4-bit elements are not moved in rows. */
+static bool goes_by_rows(const struct emit_plan *k, int32_t at) {
+    const struct tile_inst *in = &k->p->inst.v[at];
+    if (k->member.v[at] < 0 || (in->op != TILE_LOAD && in->op != TILE_STORE)) return false;
+    const tsr_tv *v = tile_operands(k->p, in);
+    tsr_dtype t = tile_type_of(k->p, v[TILE_BLK_BUF])->dtype;
+    bool tested = false;
+    for (int i = 0; i < in->rank; i++) {
+        tsr_tv lo, hi;
+        tested |= emit_tested(k, at, i, &lo, &hi);
+    }
+    if (reads_blocks(k->p, in)) return true;
+    if (!tested || t == TSR_I4 || t == TSR_U4) return false;
+    if (in->op == TILE_STORE || v[TILE_BLK_VALUE] == TSR_TV_NONE) return true;
+    enum emit_home other = k->value.v[v[TILE_BLK_VALUE]].home;
+    return other == EMIT_SCALAR || other == EMIT_SPLAT;
+}
+
+static void choose_rows(struct emit_plan *k) {
+    for (int32_t g = 0; g < (int32_t)k->group.n; g++) cut_axes(k, g);
+    for (int32_t at = 0; at < (int32_t)k->p->inst.n; at++) k->rows.v[at] = goes_by_rows(k, at);
+}
+
 /* ---- scratch ---- */
 
 static int64_t half_of(int64_t n) { /* greatest power of two below n; n > 1 */
@@ -288,7 +401,16 @@ static int64_t half_of(int64_t n) { /* greatest power of two below n; n > 1 */
 size_t emit_size(tsr_dtype t) { return t == TSR_I4 || t == TSR_U4 ? 1 : (size_t)tsr_dtype_of(t)->bytes; }
 
 /* Bytes of scratch an instruction needs for itself. */
-static size_t own_scratch(const tsr_tile *p, const struct tile_inst *in) {
+static size_t own_scratch(const struct emit_plan *k, int32_t at) {
+    const tsr_tile *p = k->p;
+    const struct tile_inst *in = &p->inst.v[at];
+    if (k->rows.v[at] && (in->op == TILE_STORE || k->value.v[in->result].home != EMIT_ARRAY)) {
+        const struct emit_group *g = &k->group.v[k->member.v[at]];
+        size_t n = emit_size(in->op == TILE_STORE ? tile_type_of(p, tile_operands(p, in)[TILE_BLK_BUF])->dtype
+            : tile_type_of(p, in->result)->dtype);
+        for (int i = 0; i < g->rank; i++) n *= (size_t)g->extent[i];
+        return n;
+    }
     if (in->op == TILE_REDUCE) {
         const struct tile_type *t = tile_type_of(p, tile_operands(p, in)[0]);
         int64_t inner = 1, n = t->extent[in->axis];
@@ -324,8 +446,9 @@ static bool place(struct emit_plan *k) {
     VEC(struct span) s = {0};
     bool ok = true;
     for (int32_t at = 0; ok && at < (int32_t)k->p->inst.n; at++) {
-        size_t n = own_scratch(k->p, &k->p->inst.v[at]);
-        struct span x = {at, at, n, &k->temp.v[at]};
+        size_t n = own_scratch(k, at);
+        const struct emit_group *g = k->member.v[at] < 0 ? NULL : &k->group.v[k->member.v[at]];
+        struct span x = {g ? g->first : at, g ? g->last : at, n, &k->temp.v[at]};
         if (n) ok = vec_push(k->c, &s, x);
     }
     for (size_t v = 0; ok && v < k->value.n; v++) {
@@ -384,31 +507,27 @@ static void carry_in_place(struct emit_plan *k, const struct tile_inst *yield) {
         tsr_tv next = tile_operands(p, yield)[i], carry = open->result + first + i - skip;
         struct emit_value *n = &k->value.v[next];
         bool ok = n->home == EMIT_ARRAY && n->group >= 0 && n->same == TSR_TV_NONE &&
-                  p->value.v[next].region == yield->region;
+                  p->value.v[next].region == yield->region && !k->rows.v[p->value.v[next].inst];
         for (int32_t u = p->value.v[carry].inst + 1; ok && u < open->match; u++)
             ok = !reads_late(k, u, carry, n->group);
         if (ok) n->same = carry;
     }
 }
 
-static bool reads_blocks(const tsr_tile *p, const struct tile_inst *in) {
-    return tsr_dtype_of(tile_type_of(p, tile_operands(p, in)[TILE_BLK_BUF])->dtype)->kind == TSR_KIND_BLOCK;
-}
-
 bool emit_plan_init(struct emit_plan *k, tsr_ctx *c, const tsr_tile *p, bool *claimed) {
     *k = (struct emit_plan){.c = c, .p = p};
     *claimed = true;
-    for (size_t i = 0; i < p->inst.n && *claimed; i++)
-        *claimed = !is_memory(p->inst.v[i].op) || !reads_blocks(p, &p->inst.v[i]);
-    if (!*claimed) return false;
-    struct planner a = {.k = k, .p = p, .open = -1};
+    struct planner a = {.k = k, .p = p};
     bool ok = vec_reserve(c, &k->value, p->value.n + 1) && vec_reserve(c, &k->member, p->inst.n + 1) &&
-              vec_reserve(c, &k->temp, p->inst.n + 1);
+              vec_reserve(c, &k->temp, p->inst.n + 1) && vec_reserve(c, &k->rows, p->inst.n + 1);
     for (size_t i = 0; ok && i < p->value.n; i++)
         k->value.v[k->value.n++] = (struct emit_value){.group = -1, .same = TSR_TV_NONE};
-    for (size_t i = 0; ok && i < p->inst.n; i++) k->member.v[k->member.n++] = -1, k->temp.v[k->temp.n++] = 0;
+    for (size_t i = 0; ok && i < p->inst.n; i++) {
+        k->member.v[k->member.n++] = -1, k->temp.v[k->temp.n++] = 0;
+        k->rows.v[k->rows.n++] = false;
+    }
     ok = ok && group_instructions(&a) && choose_homes(&a);
-    if (ok) live(k);
+    if (ok) live(k), choose_rows(k);
     for (int32_t at = 0; ok && at < (int32_t)p->inst.n; at++)
         if (p->inst.v[at].op == TILE_YIELD) carry_in_place(k, &p->inst.v[at]);
     ok = ok && place(k);
@@ -425,4 +544,5 @@ void emit_plan_release(struct emit_plan *k) {
     vec_release(k->c, &k->group);
     vec_release(k->c, &k->member);
     vec_release(k->c, &k->temp);
+    vec_release(k->c, &k->rows);
 }

@@ -13,9 +13,7 @@ struct writer {
     int indent;
     /* the loop nest being written */
     int32_t group;                      /* -1: none */
-    bool masked;                        /* windows are tested element by element */
-    tsr_tv lo[TSR_TILE_MAX_RANK], hi[TSR_TILE_MAX_RANK]; /* loop axes cut to these bounds: no need to test them */
-    bool cut[TSR_TILE_MAX_RANK];
+    bool nest;                          /* it is cut and has rows as the plan says; else every window is tested */
     /* how the dialect moves tiles, all read before any is written; at: the instruction that asks */
     void (*move_tiles)(struct writer *w, int n, const struct emit_move *m, int32_t at);
     const bool *dealt; /* by value, or NULL: each thread holds the tile's elements of its own, as r7[s] in turn s */
@@ -32,6 +30,10 @@ void write_scalar(struct writer *w, const struct tile_inst *in);       /* an ins
 void write_member(struct writer *w, const struct tile_inst *in);       /* one element, inside a loop nest */
 bool write_control(struct writer *w, int32_t at);                      /* a loop's or branch's part; false: none */
 void write_group(struct writer *w, int32_t group);
+void put_test(struct writer *w, struct str *s, const struct tile_inst *in, int n);    /* window: axes below n */
+void put_address(struct writer *w, struct str *s, const struct tile_inst *in, int n); /* the same */
+void put_other(struct writer *w, struct str *s, const struct tile_inst *in, tsr_tv other, tsr_dtype t);
+void write_reduce_functions(struct writer *w);
 void write_reduce(struct writer *w, const struct tile_inst *in, int32_t at);
 void write_argreduce(struct writer *w, const struct tile_inst *in);
 void write_scan(struct writer *w, const struct tile_inst *in);

@@ -3,6 +3,8 @@
 
 #include "emit/text.h"
 
+enum { SPELT_OUT = 16 }; /* a reduction of so few elements is one expression */
+
 struct around {
     long long outer, n, inner;
 };
@@ -28,39 +30,97 @@ static void put_combine(struct writer *w, const char *to, tsr_reduce op, tsr_dty
     str_put(w->out, ";\n");
 }
 
+/* "add_f32": how the library names a reduction. */
+static void reduce_name(char room[24], tsr_reduce op, tsr_dtype t) {
+    snprintf(room, 24, "%s_%s", tile_scalar[tile_reduce_fn[op]].name, emit_suffix(t));
+}
+
+/* In front of a kernel: the reductions it calls, each once in a unit. */
+void write_reduce_functions(struct writer *w) {
+    static const char *const operand[2] = {"a", "b"};
+    for (size_t i = 0; i < w->p->inst.n; i++) {
+        const struct tile_inst *in = &w->p->inst.v[i];
+        if (in->op != TILE_REDUCE) continue;
+        const struct tile_type *t = tile_type_of(w->p, tile_operands(w->p, in)[0]);
+        char name[24];
+        if (t->extent[in->axis] <= SPELT_OUT) continue;
+        reduce_name(name, (tsr_reduce)in->sub, t->dtype);
+        const char *type = emit_type(t->dtype);
+        put_line(w, "#ifndef TSR_REDUCES_%s", name);
+        put_line(w, "#define TSR_REDUCES_%s", name);
+        str_printf(w->out, "TSR_FN %s tsr_op_%s(%s a, %s b) { return ", type, name, type, type);
+        put_call(w->out, tile_reduce_fn[in->sub], t->dtype, 2, operand);
+        str_printf(w->out, "; }\nTSR_REDUCE(%s, %s)\n#endif\n", name, type);
+    }
+}
+
+/* A few elements as one expression: the halving of docs/tile.md on text. */
+static void put_tree(struct str *s, struct writer *w, const struct around *a, tsr_reduce op, tsr_dtype t) {
+    struct str term[SPELT_OUT];
+    long long live = a->n;
+    for (int i = 0; i < a->n; i++) {
+        str_init(&term[i], w->k->c);
+        str_printf(&term[i], "x[o * %lld + j + %lld]", a->n * a->inner, i * a->inner);
+    }
+    for (long long h = a->n > 1 ? half_of(a->n) : 0; h >= 1; h /= 2) {
+        for (long long j = 0; j < h && j + h < live; j++) {
+            struct str both;
+            const char *x[2] = {term[j].s, term[j + h].s};
+            str_init(&both, w->k->c);
+            put_call(&both, tile_reduce_fn[op], t, 2, x);
+            str_release(&term[j]);
+            term[j] = both;
+        }
+        live = live < h ? live : h;
+    }
+    str_put(s, term[0].s);
+    for (int i = 0; i < a->n; i++) s->failed |= term[i].failed, str_release(&term[i]);
+}
+
+static void write_short_reduce(struct writer *w, const struct tile_inst *in, const struct around *a, const char *from,
+    const char *to, bool one) {
+    tsr_dtype t = tile_type_of(w->p, in->result)->dtype;
+    struct str s;
+    str_init(&s, w->k->c);
+    if (one) str_printf(&s, "%s = ", to);
+    else str_printf(&s, "%s[o * %lld + j] = ", to, a->inner);
+    put_tree(&s, w, a, (tsr_reduce)in->sub, t);
+    put_line(w, "{");
+    w->indent++;
+    put_line(w, "const %s *const x = %s;", emit_type(t), from);
+    put_line(w, a->inner > 1 ? "for (vm_i64 o = 0; o < %lld; o++)" : "TSR_FREE", a->outer);
+    if (a->inner > 1) put_line(w, "TSR_FREE");
+    if (a->inner > 1) put_line(w, "for (vm_i64 j = 0; j < %lld; j++)", a->inner);
+    else put_line(w, "for (vm_i64 o = 0, j = 0; o < %lld; o++)", a->outer);
+    for (int i = 0; i <= w->indent; i++) str_put(w->out, "    ");
+    str_put(w->out, s.s), str_put(w->out, ";\n");
+    w->indent--;
+    put_line(w, "}");
+    w->out->failed |= s.failed;
+    str_release(&s);
+}
+
 void write_reduce(struct writer *w, const struct tile_inst *in, int32_t at) {
     tsr_tv x = tile_operands(w->p, in)[0];
     const struct tile_type *t = tile_type_of(w->p, x);
     struct around a = around(t, in->axis);
     bool one = w->k->value.v[in->result].home == EMIT_SCALAR;
-    char from[24], to[24];
-    long long h = a.n > 1 ? half_of(a.n) : 0;
+    char from[24], to[24], name[24];
+    const char *type = emit_type(t->dtype);
     array_name(w, x, from);
-    if (one) snprintf(to, sizeof to, "v%d", in->result), put_line(w, "%s %s;", emit_type(t->dtype), to);
+    if (one) snprintf(to, sizeof to, "v%d", in->result), put_line(w, "%s %s;", type, to);
     else array_name(w, in->result, to);
+    if (a.n <= SPELT_OUT) {
+        write_short_reduce(w, in, &a, from, to, one);
+        return;
+    }
+    reduce_name(name, (tsr_reduce)in->sub, t->dtype);
     put_line(w, "for (vm_i64 o = 0; o < %lld; o++) {", a.outer);
     w->indent++;
-    put_line(w, "const %s *const x = %s + o * %lld;", emit_type(t->dtype), from, a.n * a.inner);
-    if (a.n > 1) {
-        put_line(w, "%s *const r = (%s *)(scratch + %zu);", emit_type(t->dtype), emit_type(t->dtype),
-            w->k->temp.v[at]);
-        put_line(w, "TSR_FREE");
-        put_line(w, "for (vm_i64 j = 0; j < %lld; j++)", (a.n - h) * a.inner);
-        char far[40];
-        snprintf(far, sizeof far, "x[j + %lld]", h * a.inner);
-        w->indent++, put_combine(w, "r[j]", (tsr_reduce)in->sub, t->dtype, "x[j]", far), w->indent--;
-        if (a.n - h < h)
-            put_line(w, "for (vm_i64 j = %lld; j < %lld; j++) r[j] = x[j];", (a.n - h) * a.inner, h * a.inner);
-        for (long long half = h / 2; half >= 1; half /= 2) { /* spelt out: every length is a constant */
-            put_line(w, "TSR_FREE");
-            put_line(w, "for (vm_i64 j = 0; j < %lld; j++)", half * a.inner);
-            snprintf(far, sizeof far, "r[j + %lld]", half * a.inner);
-            w->indent++, put_combine(w, "r[j]", (tsr_reduce)in->sub, t->dtype, "r[j]", far), w->indent--;
-        }
-    }
-    const char *src = a.n > 1 ? "r" : "x";
-    if (one) put_line(w, "%s = %s[0];", to, src);
-    else put_line(w, "for (vm_i64 j = 0; j < %lld; j++) %s[o * %lld + j] = %s[j];", a.inner, to, a.inner, src);
+    put_line(w, "%s *const r = (%s *)(scratch + %zu);", type, type, w->k->temp.v[at]);
+    put_line(w, "tsr_reduce_%s(%lld, %lld, %s + o * %lld, r);", name, a.n, a.inner, from, a.n * a.inner);
+    if (one) put_line(w, "%s = r[0];", to);
+    else put_line(w, "for (vm_i64 j = 0; j < %lld; j++) %s[o * %lld + j] = r[j];", a.inner, to, a.inner);
     w->indent--;
     put_line(w, "}");
 }

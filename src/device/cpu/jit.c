@@ -19,7 +19,7 @@ enum { ASKED_TEXT = 64 << 10, HELPERS_MOST = 15 }; /* a unit of kernels that wai
 
 enum unit_state { UNIT_OPEN, UNIT_CLOSED, UNIT_QUEUED, UNIT_BUILDING, UNIT_DONE };
 struct jit_unit {
-    struct str text;
+    struct str text, library; /* the kernels, and what stands in front of them */
     struct jit_kernel *kernel;
     int kernels;
     _Atomic(enum unit_state) state; /* becomes QUEUED and more under the lock; workers read it at any time */
@@ -31,7 +31,6 @@ struct jit {
     tsr_ctx *c;
     bool now, asked; /* TSR_JIT; neither: lazy */
     struct jit_tool tool;
-    struct str prelude; /* of every unit */
     struct jit_unit *units, *open;
     pthread_t thread;
     pthread_mutex_t lock;
@@ -66,10 +65,10 @@ static struct jit_unit *take(struct jit *j) {
 /* Under the lock, which is let go meanwhile. */
 static void build(struct jit *j, struct jit_tool *tool, struct jit_unit *u) {
     pthread_mutex_unlock(&j->lock);
-    u->so = jit_tool_build(tool, j->prelude.s, u->text.s);
+    u->so = jit_tool_build(tool, u->library.s, u->text.s);
     pthread_mutex_lock(&j->lock);
     if (u->so) publish(u);
-    str_release(&u->text);
+    str_release(&u->text), str_release(&u->library);
     u->state = UNIT_DONE;
     pthread_cond_broadcast(&j->done);
 }
@@ -108,13 +107,9 @@ struct jit *jit_open(tsr_ctx *c, bool *failed) {
     if (!j) return *failed = true, NULL;
     j->c = c, j->tool = tool, j->now = strcmp(mode, "now") == 0, j->asked = strcmp(mode, "asked") == 0;
     j->tool.background = !j->now && !j->asked;
-    str_init(&j->prelude, c);
-    emit_c_prelude(&j->prelude);
     pthread_mutex_init(&j->lock, NULL);
     pthread_cond_init(&j->wake, NULL), pthread_cond_init(&j->done, NULL);
-    *failed = j->prelude.failed;
-    if (*failed || pthread_create(&j->thread, NULL, work, j)) {
-        str_release(&j->prelude);
+    if (pthread_create(&j->thread, NULL, work, j)) {
         mem_del(c, j);
         return NULL;
     }
@@ -124,7 +119,7 @@ struct jit *jit_open(tsr_ctx *c, bool *failed) {
 static void free_unit(struct jit *j, struct jit_unit *u) {
     if (u->so) dlclose(u->so);
     for (struct jit_kernel *k = u->kernel, *next; k; k = next) next = k->next, mem_del(j->c, k);
-    str_release(&u->text);
+    str_release(&u->text), str_release(&u->library);
     mem_del(j->c, u);
 }
 
@@ -141,7 +136,6 @@ void jit_close(struct jit *j) {
     mem_array_free(j->c, j->room, (size_t)j->rooms, sizeof *j->room);
     pthread_mutex_destroy(&j->lock);
     pthread_cond_destroy(&j->wake), pthread_cond_destroy(&j->done);
-    str_release(&j->prelude);
     mem_del(j->c, j);
 }
 
@@ -149,7 +143,7 @@ static struct jit_unit *open_unit(struct jit *j) {
     if (j->open) return j->open;
     struct jit_unit *u = mem_new(j->c, struct jit_unit);
     if (!u) return NULL;
-    str_init(&u->text, j->c);
+    str_init(&u->text, j->c), str_init(&u->library, j->c);
     pthread_mutex_lock(&j->lock);
     u->next = j->units, j->units = u;
     pthread_mutex_unlock(&j->lock);
@@ -174,6 +168,12 @@ struct jit_kernel *jit_add(struct jit *j, const tsr_tile *program) {
     return k;
 }
 
+/* Under the lock. */
+static void enqueue(struct jit *j, struct jit_unit *u) {
+    bool ok = !u->text.failed && emit_c_library(&u->library, j->c, u->text.s);
+    u->state = ok ? UNIT_QUEUED : UNIT_DONE;
+}
+
 void jit_heat(struct jit *j, struct jit_kernel *k, double seconds) {
     struct jit_unit *u = k->unit;
     if (j->asked) return;
@@ -183,7 +183,7 @@ void jit_heat(struct jit *j, struct jit_kernel *k, double seconds) {
         u->heat += seconds;
         if (!j->now && u->heat < HOT_SECONDS) return;
         pthread_mutex_lock(&j->lock);
-        u->state = u->text.failed ? UNIT_DONE : UNIT_QUEUED;
+        enqueue(j, u);
         pthread_cond_signal(&j->wake);
         pthread_mutex_unlock(&j->lock);
     }
@@ -196,7 +196,7 @@ void jit_heat(struct jit *j, struct jit_kernel *k, double seconds) {
 static int queue_all(struct jit *j) {
     int n = 0;
     for (struct jit_unit *u = j->units; u; u = u->next) {
-        if (u->state < UNIT_QUEUED) u->state = u->text.failed ? UNIT_DONE : UNIT_QUEUED;
+        if (u->state < UNIT_QUEUED) enqueue(j, u);
         n += u->state == UNIT_QUEUED;
     }
     pthread_cond_signal(&j->wake);
