@@ -51,8 +51,8 @@ struct emit_plan {
     VEC(bool) rows;                /* by instruction: a window that its loop reads or writes through rows in scratch */
     size_t scratch;                /* bytes an instance needs */
 };
-/* False: no memory (recorded), or the program has something no renderer claims (`*claimed` false, no error). */
-bool emit_plan_init(struct emit_plan *k, tsr_ctx *c, const tsr_tile *p, bool *claimed);
+/* False: no memory (recorded). */
+bool emit_plan_init(struct emit_plan *k, tsr_ctx *c, const tsr_tile *p);
 void emit_plan_release(struct emit_plan *k);
 tsr_tv emit_root(const struct emit_plan *k, tsr_tv v); /* past SAME and SPLAT */
 size_t emit_size(tsr_dtype t);                         /* bytes of an element in scratch: 4-bit integers take one */

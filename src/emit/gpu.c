@@ -18,6 +18,16 @@ void emit_gpu_prelude(struct str *out, const struct emit_gpu_target *t, const ch
 
 /* ---- what is claimed ---- */
 
+static bool reads_blocks(const tsr_tile *p) {
+    for (size_t i = 0; i < p->inst.n; i++) {
+        const struct tile_inst *in = &p->inst.v[i];
+        if (in->op != TILE_LOAD && in->op != TILE_GATHER) continue;
+        tsr_dtype t = tile_type_of(p, tile_operands(p, in)[TILE_BLK_BUF])->dtype;
+        if (tsr_dtype_of(t)->kind == TSR_KIND_BLOCK) return true;
+    }
+    return false;
+}
+
 /* Without f64 a program is claimed when neither its own text nor the library it uses has any. */
 static bool needs_f64(struct gpu *g, const char *kernel) {
     struct str s;
@@ -176,12 +186,8 @@ bool emit_gpu_kernel(struct str *out, tsr_ctx *c, const tsr_tile *p, const struc
     const char *symbol, struct emit_gpu_info *info, const char **why) {
     struct emit_plan k;
     size_t before = out->n;
-    bool claimed;
-    *why = NULL;
-    if (!emit_plan_init(&k, c, p, &claimed)) {
-        if (!claimed) *why = "it reads block-quantised data";
-        return false;
-    }
+    *why = reads_blocks(p) ? "it reads block-quantised data" : NULL;
+    if (*why || !emit_plan_init(&k, c, p)) return false;
     struct gpu g = {.w = {.out = out, .k = &k, .p = p, .group = -1, .move_tiles = gpu_move},
         .d = emit_dialect_of(t->lang), .t = t, .threads = choose_threads(p, t)};
     bool ok = gpu_place(&g);

@@ -102,8 +102,6 @@ void gpu_group(struct gpu *g, int32_t group) {
     for (int32_t at = x->first; at <= x->last; at++)
         if (g->w.k->member.v[at] == group) gpu_comment(g, inst_at(g, at));
     g->w.group = group;
-    g->w.masked = true;
-    memset(g->w.cut, 0, sizeof g->w.cut);
     if (one_thread(g, group)) {
         put_line(&g->w, "for (vm_i32 e = 0; lid == 0 && e < %lld; e++) {", (long long)count_of(x));
         g->w.indent++;

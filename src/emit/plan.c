@@ -514,9 +514,8 @@ static void carry_in_place(struct emit_plan *k, const struct tile_inst *yield) {
     }
 }
 
-bool emit_plan_init(struct emit_plan *k, tsr_ctx *c, const tsr_tile *p, bool *claimed) {
+bool emit_plan_init(struct emit_plan *k, tsr_ctx *c, const tsr_tile *p) {
     *k = (struct emit_plan){.c = c, .p = p};
-    *claimed = true;
     struct planner a = {.k = k, .p = p};
     bool ok = vec_reserve(c, &k->value, p->value.n + 1) && vec_reserve(c, &k->member, p->inst.n + 1) &&
               vec_reserve(c, &k->temp, p->inst.n + 1) && vec_reserve(c, &k->rows, p->inst.n + 1);

@@ -65,7 +65,7 @@ static void check_flags(const char *flags) {
         char name[32];
         claimed[i] = false;
         if (!random_program(c, &g[i])) continue;
-        if (!emit_plan_init(&k, c, g[i].p, &claimed[i])) continue;
+        if (!(claimed[i] = emit_plan_init(&k, c, g[i].p))) continue;
         snprintf(name, sizeof name, "k%d", i);
         emit_c_kernel(&text, &k, name);
         scratch[i] = k.scratch;

@@ -11,8 +11,7 @@
 static void put_kernels(struct str *out, tsr_ctx *c, const tsr_plan *p) {
     for (size_t i = 0; i < p->step.n; i++) {
         struct emit_plan k;
-        bool claimed;
-        if (!p->step.v[i].program || !emit_plan_init(&k, c, p->step.v[i].program, &claimed)) continue;
+        if (!p->step.v[i].program || !emit_plan_init(&k, c, p->step.v[i].program)) continue;
         emit_c_kernel(out, &k, "kernel");
         emit_plan_release(&k);
     }

@@ -152,8 +152,7 @@ static struct jit_unit *open_unit(struct jit *j) {
 
 struct jit_kernel *jit_add(struct jit *j, const tsr_tile *program) {
     struct emit_plan plan;
-    bool claimed;
-    if (!emit_plan_init(&plan, j->c, program, &claimed)) return NULL;
+    if (!emit_plan_init(&plan, j->c, program)) return NULL;
     struct jit_unit *u = open_unit(j);
     struct jit_kernel *k = u ? mem_new(j->c, struct jit_kernel) : NULL;
     if (k) {

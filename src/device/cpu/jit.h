@@ -30,7 +30,7 @@ struct jit_kernel {
 /* NULL: switched off or no compiler; failed: no memory (recorded) */
 struct jit *jit_open(tsr_ctx *c, bool *failed);
 void jit_close(struct jit *j);                  /* stops a compiler that still runs; NULL is accepted */
-/* NULL: the renderer does not claim the program (the context has no error), or no memory (it has). */
+/* NULL: no memory (recorded). */
 struct jit_kernel *jit_add(struct jit *j, const tsr_tile *program);
 /* Before and after a launch of k on the VM, which took `seconds`: may start the compiler, or wait for it (now). */
 void jit_heat(struct jit *j, struct jit_kernel *k, double seconds);
