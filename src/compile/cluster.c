@@ -9,8 +9,9 @@
  *   - else given memory: as one more root of a cluster that uses it (after a search that no path leads from its other
  * users back
  *     into that cluster), or by a cluster of its own.
- * A reduction makes its cluster one of rows, a contraction one with that contraction; domain_fits says whether
- * everything in it can still be computed over its domain. Two contractions never share a cluster. What feeds a
+ * A reduction makes its cluster one of rows, a contraction (a scatter of rows) one with that contraction (scatter);
+ * domain_fits says whether everything in it can still be computed over its domain. Two contractions never share a
+ * cluster. What feeds a
  * contraction is fused only when it is cheap and made of data with memory, since it is computed again for every tile
  * that reads it; arithmetic on the result of another contraction belongs behind that one.
  *
@@ -21,8 +22,8 @@ enum { NODES_MOST = 96, ROOTS_MOST = 12, DUPLICATE_COST = 3, PROLOGUE_COST = 4, 
 
 /* ---- kinds of ops ---- */
 
-enum class { CLASS_LEAF, CLASS_MOVE, CLASS_ELEM, CLASS_GATHER, CLASS_REDUCE, CLASS_WINDOW, CLASS_CONTRACT, CLASS_SCAN,
-             CLASS_ALIAS, CLASS_STEP };
+enum class { CLASS_LEAF, CLASS_MOVE, CLASS_ELEM, CLASS_GATHER, CLASS_REDUCE, CLASS_WINDOW, CLASS_CONTRACT,
+             CLASS_SCATTER, CLASS_SCAN, CLASS_ALIAS, CLASS_STEP };
 
 static const unsigned char class_of_op[TSR_OP_COUNT] = {
     [TSR_OP_PARAM] = CLASS_LEAF, [TSR_OP_CONST] = CLASS_LEAF, [TSR_OP_ITEM] = CLASS_LEAF,
@@ -36,19 +37,21 @@ static const unsigned char class_of_op[TSR_OP_COUNT] = {
     [TSR_OP_STOP_GRADIENT] = CLASS_ALIAS, [TSR_OP_BARRIER] = CLASS_ALIAS,
 };
 
-static enum class class_of(const tsr_node *n) {
+static enum class class_of(const struct lower *L, const tsr_node *n) {
     if (op_is_elem((enum tsr_op)n->op)) return CLASS_ELEM;
     if (n->op == TSR_OP_BITCAST && n->type->rank != n->src[0]->type->rank) return CLASS_ALIAS;
     if (class_of_op[n->op] || n->op == TSR_OP_PARAM || n->op == TSR_OP_CONST || n->op == TSR_OP_ITEM)
         return (enum class)class_of_op[n->op];
+    if (n->op == TSR_OP_SCATTER && scatter_is_rows(L->c, n)) return CLASS_SCATTER;
     return CLASS_STEP;
 }
 
-static enum cluster_kind kind_of(const tsr_node *n) {
+static enum cluster_kind kind_of(const struct lower *L, const tsr_node *n) {
     if (n->op == TSR_OP_RESHAPE || n->op == TSR_OP_BITCAST) return CLUSTER_ALIAS;
-    switch (class_of(n)) {
+    switch (class_of(L, n)) {
     case CLASS_REDUCE: return CLUSTER_ROW;
     case CLASS_CONTRACT: return CLUSTER_CONTRACT;
+    case CLASS_SCATTER: return CLUSTER_SCATTER;
     case CLASS_SCAN: return CLUSTER_SCAN;
     case CLASS_ALIAS: return CLUSTER_ALIAS;
     case CLASS_STEP: return CLUSTER_STEP;
@@ -82,7 +85,7 @@ static int add_cluster(struct lower *L, const tsr_node *n, enum cluster_kind kin
 static bool separate(struct lower *L) {
     for (int i = 0; i < L->n; i++) {
         const tsr_node *n = lower_node(L, i);
-        if (class_of(n) != CLASS_LEAF && add_cluster(L, n, kind_of(n)) < 0) return false;
+        if (class_of(L, n) != CLASS_LEAF && add_cluster(L, n, kind_of(L, n)) < 0) return false;
     }
     return true;
 }
@@ -104,7 +107,7 @@ static bool is_costly(enum tsr_op op) {
 }
 
 static int cost_of(const struct maker *m, const tsr_node *n) {
-    enum class k = class_of(n);
+    enum class k = class_of(m->L, n);
     int sum = k == CLASS_ELEM ? 1 : k == CLASS_GATHER ? 2 : 0;
     if (k == CLASS_LEAF) return 0;
     if (k > CLASS_GATHER) return HEAVY;
@@ -117,7 +120,7 @@ static int cost_of(const struct maker *m, const tsr_node *n) {
 enum { BEFORE_CONTRACT = 1, BEFORE_WINDOW = 2 };
 
 static unsigned before_by(const struct maker *m, const tsr_node *u) {
-    enum class k = class_of(u);
+    enum class k = class_of(m->L, u);
     return m->before[u->pos] | (k == CLASS_CONTRACT ? BEFORE_CONTRACT : u->op == TSR_OP_REDUCE_WINDOW ? BEFORE_WINDOW
         : 0);
 }
@@ -125,7 +128,7 @@ static unsigned before_by(const struct maker *m, const tsr_node *u) {
 /* May user u compute n itself, inside its own tile program? */
 static bool may_inline(const struct maker *m, const tsr_node *u, const tsr_node *n) {
     int cost = m->cost[n->pos];
-    enum class k = class_of(n);
+    enum class k = class_of(m->L, n);
     bool moves = k == CLASS_MOVE || n->op == TSR_OP_CONVERT;
     unsigned before = before_by(m, u);
     int by = m->L->at[u->pos].cluster;
@@ -133,19 +136,20 @@ static bool may_inline(const struct maker *m, const tsr_node *u, const tsr_node 
     if (before & BEFORE_CONTRACT && !((moves || (k == CLASS_ELEM && cost <= PROLOGUE_COST)) &&
         n->op != TSR_OP_IOTA)) return false;
     if (before & BEFORE_WINDOW && !(k <= CLASS_ELEM && cost <= 1)) return false;
-    switch (class_of(u)) {
+    switch (class_of(m->L, u)) {
     case CLASS_MOVE: case CLASS_ELEM: case CLASS_REDUCE: return true;
     case CLASS_GATHER: return k <= CLASS_GATHER || n->type->rank == 0;
     case CLASS_SCAN: return k <= CLASS_GATHER;
     case CLASS_WINDOW: return k <= CLASS_ELEM;
     case CLASS_CONTRACT: return true;
+    case CLASS_SCATTER: return n == u->src[0] && n != u->src[1] && n != u->src[2] && k <= CLASS_ELEM;
     default: return false;
     }
 }
 
 /* Cheap enough to be computed wherever it is used. */
 static bool may_duplicate(const struct maker *m, const tsr_node *n) {
-    enum class k = class_of(n);
+    enum class k = class_of(m->L, n);
     if (k == CLASS_MOVE) return true;
     return k <= CLASS_GATHER && m->cost[n->pos] <= DUPLICATE_COST;
 }
@@ -226,13 +230,13 @@ static void undo(struct lower *L, struct cluster *cl, const tsr_node *n, enum cl
 /* What a cluster becomes when n is in it. False: they do not go together. */
 static bool kind_with(const struct lower *L, const struct cluster *cl, const tsr_node *n, enum cluster_kind *kind,
     int *hero) {
-    enum class k = class_of(n);
+    enum class k = class_of(L, n);
     *kind = cl->kind, *hero = cl->hero;
     if (cl->kind == CLUSTER_STEP || cl->kind == CLUSTER_ALIAS || k == CLASS_SCAN || k >= CLASS_ALIAS) return false;
     if (k == CLASS_WINDOW) return cl->kind == CLUSTER_LOOP;
     if (cl->kind == CLUSTER_SCAN) return k <= CLASS_GATHER;
-    if (k != CLASS_REDUCE && k != CLASS_CONTRACT) return true;
-    enum cluster_kind wanted = k == CLASS_REDUCE ? CLUSTER_ROW : CLUSTER_CONTRACT;
+    if (k < CLASS_REDUCE) return true;
+    enum cluster_kind wanted = kind_of(L, n);
     if (cl->kind == CLUSTER_LOOP) return *kind = wanted, *hero = n->pos, true;
     if (cl->kind != CLUSTER_ROW || k != CLASS_REDUCE) return false;
     const tsr_node *h = lower_node(L, cl->hero);
@@ -296,7 +300,7 @@ static bool join_as_root(struct maker *m, const tsr_node *n, const int *cluster,
 }
 
 static bool join_same_rows(struct maker *m, const tsr_node *n) {
-    if (class_of(n) != CLASS_REDUCE) return false;
+    if (class_of(m->L, n) != CLASS_REDUCE) return false;
     for (int i = (int)m->L->cluster.n - 1; i >= 0; i--)
         if (m->L->cluster.v[i].kind == CLUSTER_ROW && fits_kind(m->L, i, n) && !comes_back(m, n->pos, i) &&
             join(m, n, i, true)) return true;
@@ -305,10 +309,10 @@ static bool join_same_rows(struct maker *m, const tsr_node *n) {
 
 static bool place(struct maker *m, const tsr_node *n) {
     struct lower *L = m->L;
-    enum class k = class_of(n);
+    enum class k = class_of(L, n);
     if (k == CLASS_LEAF) return true;
     note_before(m, n, -1);
-    if (k >= CLASS_SCAN) return m->before[n->pos] = 0, add_cluster(L, n, kind_of(n)) >= 0;
+    if (k >= CLASS_SCAN) return m->before[n->pos] = 0, add_cluster(L, n, kind_of(L, n)) >= 0;
     bool free = !is_result(L, n) && users_may_inline(m, n, -1);
     int *cluster = arena_array(&L->mem, L->cluster.n + 1, sizeof *cluster);
     if (!cluster) return false;
@@ -317,7 +321,7 @@ static bool place(struct maker *m, const tsr_node *n) {
     if (free && count > 1 && may_duplicate(m, n)) return true;
     if (n->op != TSR_OP_RESHAPE && (join_as_root(m, n, cluster, count) || join_same_rows(m, n))) return true;
     m->before[n->pos] = 0; /* it is read from memory */
-    return !err_any(L->c) && add_cluster(L, n, kind_of(n)) >= 0;
+    return !err_any(L->c) && add_cluster(L, n, kind_of(L, n)) >= 0;
 }
 
 static bool prepare(struct maker *m) {
@@ -437,7 +441,7 @@ struct again { int ops, costly, reads; const tsr_node *read; };
 static void count_again(const struct lower *L, const tsr_node *n, const tsr_node *of, struct again *a) {
     for (int i = 0; i < n->nsrc && a->ops <= AGAIN_OPS; i++) {
         const tsr_node *s = n->src[i];
-        enum class k = class_of(s);
+        enum class k = class_of(L, s);
         if (k == CLASS_LEAF || L->at[s->pos].stored) {
             bool small = s->type->rank < of->type->rank;
             if (small || s == a->read) continue;
@@ -457,7 +461,7 @@ static void count_again(const struct lower *L, const tsr_node *n, const tsr_node
  * a store and nothing more is saved; by loops and rows only, which compute an element once. */
 static bool better_again(struct maker *m, const tsr_node *n, int *cluster, int *count) {
     struct again a = {.ops = 1, .costly = op_is_elem((enum tsr_op)n->op) && is_costly((enum tsr_op)n->op)};
-    if (class_of(n) != CLASS_ELEM || n->type->rank == 0 || is_result(m->L, n)) return false;
+    if (class_of(m->L, n) != CLASS_ELEM || n->type->rank == 0 || is_result(m->L, n)) return false;
     count_again(m->L, n, n, &a);
     if (a.ops > AGAIN_OPS || a.costly > 1 || a.reads > AGAIN_READS) return false;
     *count = user_clusters(m, n->pos, cluster);

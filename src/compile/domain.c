@@ -207,9 +207,10 @@ static scan_rule *const rules[TSR_OP_COUNT] = {
 };
 
 static const unsigned char whole_ops[TSR_OP_COUNT] = {[TSR_OP_DOT] = 1, [TSR_OP_CONV] = 1, [TSR_OP_REDUCE] = 1,
+                                                       [TSR_OP_SCATTER] = 1,
                                                        [TSR_OP_ARGREDUCE] = 2, [TSR_OP_REDUCE_WINDOW] = 2};
 
-/* Computed once for all uses: the contraction, or each reduction of a cluster of rows. */
+/* Computed once for all uses: the contraction, the scatter, or each reduction of a cluster of rows. */
 static bool is_whole(const struct scan *s, const tsr_node *n) {
     const struct cluster *cl = &s->L->cluster.v[s->cluster];
     if (s->L->at[n->pos].cluster != s->cluster || whole_ops[n->op] != 1) return false;

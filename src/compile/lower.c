@@ -104,7 +104,7 @@ static bool ready(struct order *o, int cluster, int *stack) {
 
 typedef bool lower_kind(struct lower *L, int cluster);
 static lower_kind *const kinds[] = {[CLUSTER_LOOP] = lower_loop, [CLUSTER_ROW] = lower_row,
-    [CLUSTER_CONTRACT] = lower_contract,
+    [CLUSTER_CONTRACT] = lower_contract, [CLUSTER_SCATTER] = lower_scatter,
                                     [CLUSTER_SCAN] = lower_scan, [CLUSTER_STEP] = lower_step,
                                         [CLUSTER_ALIAS] = lower_alias};
 

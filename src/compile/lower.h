@@ -26,6 +26,7 @@ enum cluster_kind {
     CLUSTER_LOOP,     /* elementwise and movement over one domain: the extents of its roots */
     CLUSTER_ROW,      /* reductions of one domain along the same axes, with everything around them */
     CLUSTER_CONTRACT, /* one dot or conv, cheap movement before it, elementwise ops after it */
+    CLUSTER_SCATTER,  /* one scatter of whole rows, elementwise ops before and after it */
     CLUSTER_SCAN,     /* one cumulate with what it reads */
     CLUSTER_STEP,     /* no program of ours: library, control flow, user kernels, the host */
     CLUSTER_ALIAS     /* no work: another name for bytes that are there */
@@ -237,6 +238,8 @@ int64_t tune_divide(const tsr_extent *e, int64_t most);
 bool lower_loop(struct lower *L, int cluster);
 bool lower_row(struct lower *L, int cluster);
 bool lower_contract(struct lower *L, int cluster);
+bool lower_scatter(struct lower *L, int cluster);
+bool scatter_is_rows(tsr_ctx *c, const tsr_node *n); /* n is a scatter that lower_scatter takes */
 bool lower_scan(struct lower *L, int cluster);
 bool lower_step(struct lower *L, int cluster);   /* library kernels, control flow, user kernels, host calls */
 bool lower_alias(struct lower *L, int cluster);  /* another name for the same bytes */
