@@ -40,8 +40,19 @@ static enum cpu_isa detect(void) {
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !has(b, leaf7)) return CPU_GENERIC;
     return has(b, leaf7_512) && has(xcr0, zmm_saved) ? CPU_AVX512 : CPU_AVX2;
 }
+
+void cpu_name(char out[64]) {
+    unsigned word[12], spaces = 0;
+    memset(out, 0, 64);
+    for (unsigned i = 0; i < 3; i++)
+        if (!__get_cpuid(0x80000002u + i, &word[4 * i], &word[4 * i + 1], &word[4 * i + 2], &word[4 * i + 3])) return;
+    memcpy(out, word, sizeof word);
+    while (out[spaces] == ' ') spaces++;
+    memmove(out, out + spaces, 64 - spaces);
+}
 #else
 static enum cpu_isa detect(void) { return CPU_GENERIC; }
+void cpu_name(char out[64]) { memset(out, 0, 64); }
 #endif
 
 /* CPUID traps to the hypervisor on a virtual machine (tens of microseconds), so the answer, a fact of the machine, is

@@ -29,6 +29,7 @@ enum cpu_isa cpu_isa(void);                   /* best this machine runs; TSR_ISA
 const char *cpu_isa_name(enum cpu_isa isa);
 int cpu_count(void);
 size_t cpu_cache_bytes(void); /* of the last level; a guess where the system does not say */
+void cpu_name(char out[64]); /* as the processor says it; "" when it does not */
 
 /* Environment variables: every one is a line of env.def (name, default, help); reading any other is a bug. */
 const char *env_str(const char *name); /* the default of env.def when unset */

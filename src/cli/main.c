@@ -8,9 +8,9 @@
 #include "cli/cli.h"
 #include "cli/verbs.h"
 
-const struct cli_verb *const cli_verbs[] = {&verb_train, &verb_predict, &verb_run,
-    &verb_print, &verb_verify, &verb_plan, &verb_compile, &verb_conformance, &verb_bench, &verb_env, &verb_version,
-    &verb_help, NULL};
+const struct cli_verb *const cli_verbs[] = {&verb_train, &verb_predict, &verb_run, &verb_print, &verb_verify,
+    &verb_plan, &verb_compile, &verb_conformance, &verb_devices, &verb_bench, &verb_env,
+    &verb_version, &verb_help, NULL};
 
 const struct cli_verb *cli_find(const char *name) {
     for (int i = 0; cli_verbs[i]; i++) {

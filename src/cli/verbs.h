@@ -5,6 +5,6 @@
 #include "cli/cli.h"
 
 extern const struct cli_verb verb_train, verb_predict, verb_run, verb_print, verb_verify, verb_plan,
-    verb_compile, verb_conformance, verb_bench, verb_env, verb_version, verb_help;
+    verb_compile, verb_conformance, verb_devices, verb_bench, verb_env, verb_version, verb_help;
 
 #endif

@@ -12,6 +12,8 @@
 static const struct device_ops *const devices[] = {&device_cpu, &device_cuda, &device_hip, &device_null};
 enum { DEVICES = sizeof devices / sizeof *devices };
 
+const struct device_ops *device_kind(int i) { return i >= 0 && i < DEVICES ? devices[i] : NULL; }
+
 static void slot_close(tsr_ctx *c, void *state) {
     struct device *d = state;
     (void)c;

@@ -84,10 +84,12 @@ struct device {
     bool host_memory;
     struct device_facts facts;
     struct device_task task;
+    uint64_t unclaimed; /* launches of tile programs that ran on the CPU because its text does not claim them */
     struct device_memory *kept; /* memory.c */
 };
 /* The context's device, opened at first use by its name (tsr_config.device, TSR_DEVICE).
  * NULL: error names what exists. */
 struct device *device_of(tsr_ctx *c);
+const struct device_ops *device_kind(int i); /* the kinds there are, in order; NULL past the end */
 
 #endif

@@ -47,6 +47,7 @@ tsr_status host_tile_run(struct device *d, const struct vm_code *code, const tsr
     union vm_arg *v = mem_array(d->c, (size_t)n + 1, sizeof *v);
     struct pool *pool = ctx_pool(d->c);
     tsr_status s = v && pool ? to_host(d, n, arg, v) : TSR_ENOMEM;
+    d->unclaimed++;
     if (!s) s = vm_run(d->c, code, grid, v, pool);
     for (int i = 0; i < n && !s; i++)
         if (arg[i].is_buf && tsr_tile_arg_at(program, i).access != TSR_TILE_IN)

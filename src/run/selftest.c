@@ -122,6 +122,7 @@ static void take_error(tsr_ctx *c, struct str *to) {
 static bool run_way(struct selftest *t, const struct instance *k, const struct instance *twin,
     const struct ref_tensor *want, bool fuse, struct arena *a) {
     struct ref_tensor got[MOST], other[MOST];
+    uint64_t unclaimed = device_of(t->c)->unclaimed;
     tsr_status s = run_instance(k, fuse, t->o->check, a, want, got);
     if (s) {
         t->k.outcome = s == TSR_EUNSUPPORTED ? SELFTEST_UNCLAIMED : SELFTEST_FAILED;
@@ -130,6 +131,7 @@ static bool run_way(struct selftest *t, const struct instance *k, const struct i
     bool right = true;
     for (size_t i = 0; i < k->fn->result.n; i++) right = compare(t, &k->s, (int)i, &got[i], &want[i]) && right;
     if (!right) t->k.outcome = SELFTEST_FAILED;
+    else if (device_of(t->c)->unclaimed > unclaimed) t->k.outcome = SELFTEST_UNCLAIMED;
     if (!twin) return right;
     if (run_instance(twin, fuse, false, a, want, other)) return take_error(twin->c, &t->differs), right;
     for (size_t i = 0; i < k->fn->result.n; i++) compare_bits(t, (int)i, &got[i], &other[i]);
@@ -203,8 +205,10 @@ static void run_case(struct selftest *t, const struct op_def *d, selftest_report
     int samples = t->o->samples ? t->o->samples : SAMPLES;
     t->k.op = d->name, t->k.outcome = SELFTEST_PASSED, t->k.instances = 0, t->k.worst = 0;
     for (int n = 0; n < samples && run_sample(t, d, n); n++) {}
-    t->k.reason = t->reason.s, t->k.differs = t->differs.s, t->k.graph = t->graph.s;
+    t->k.differs = t->differs.s, t->k.graph = t->graph.s;
     t->k.same_bits = t->o->twin && t->k.instances && !t->differs.n;
+    if (t->k.outcome == SELFTEST_UNCLAIMED && !t->reason.n) str_put(&t->reason, "kernels of it ran on the CPU");
+    t->k.reason = t->reason.s;
     bool none = t->k.outcome == SELFTEST_PASSED && !t->k.instances; /* nothing of the op exists in this dtype */
     if (!none) report(user, &t->k);
 }

@@ -14,7 +14,7 @@
 enum selftest_outcome {
     SELFTEST_PASSED,
     SELFTEST_FAILED,
-    SELFTEST_UNCLAIMED, /* the device says that it cannot (TSR_EUNSUPPORTED) */
+    SELFTEST_UNCLAIMED, /* right, but some kernel ran on the CPU: or the device says that it cannot (EUNSUPPORTED) */
     SELFTEST_OUTCOMES,
 };
 

@@ -52,7 +52,7 @@ losses() { sed -n 's/^{"event":"step","epoch":\([0-9]*\),"step":\([0-9]*\),"loss
 
 
 # ---- help and use
-for verb in train predict run print verify plan compile conformance bench env version help; do
+for verb in train predict run print verify plan compile conformance devices bench env version help; do
     ok "$verb --help" exits 0 "Usage: tessera $verb" "$program" $verb --help
     ok "help $verb" exits 0 "Usage: tessera $verb" "$program" help $verb
 done
@@ -201,6 +201,21 @@ ok "kill -9: the rest of the losses" same_tail "$work/rest.jsonl"
 done_before=$(losses "$work/stop.jsonl" | wc -l) # 40 or more: the signal takes its time
 ok "kill -9: at most a checkpoint's steps again" test "$(wc -l <"$work/got")" -le $((90 - done_before + 7))
 ok "kill -9: same model" cmp "$work/stop.safetensors" "$work/whole.safetensors"
+
+# ---- devices
+ok "devices" exits 0 "cpu" "$program" devices
+ok "devices: a rate" exits 0 "GB/s" "$program" devices --device cpu --measure
+"$program" devices --json >"$work/devices.jsonl"
+ok "devices --json" json "$work/devices.jsonl"
+ok "devices: each kind has a line" grep -q '"device":"null","found":true' "$work/devices.jsonl"
+ok "self-test" exits 0 "1 ops passed, 0 failed, 0 not claimed" "$program" devices --self-test --device cpu --op exp
+"$program" devices --self-test --device cpu --op add --json >"$work/self.jsonl"
+ok "self-test --json" json "$work/self.jsonl"
+ok "self-test: bits" grep -q '"op":"add","outcome":"passed".*"same_bits":true' "$work/self.jsonl"
+ok "self-test of a device that computes nothing" exits 1 "FAILED" "$program" devices --self-test --device null --op exp
+ok "self-test of no op" exits 1 "no-such-op" "$program" devices --self-test --device cpu --op no-such-op
+ok "devices: no such device" exits 1 "toaster" "$program" devices --device toaster
+ok "devices: --op alone" exits 2 "--self-test" "$program" devices --op exp
 
 echo "$passed passed, $failed failed, 0 skipped"
 [ $failed = 0 ]

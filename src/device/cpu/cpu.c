@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "device/cpu/jit.h"
+#include "device/cpu/jit_cache.h"
 #include "device/cpu/lib.h"
 #include "device/devices.h"
 #include "tile/vm.h"
@@ -21,16 +22,28 @@ struct cpu_kernel {
     struct jit_kernel *c; /* NULL: the VM alone */
 };
 
+static void set_facts(struct cpu *p) {
+    struct device_facts *f = &p->d.facts;
+    struct jit_tool tool;
+    cpu_name(f->name);
+    if (!*f->name) snprintf(f->name, sizeof f->name, "processor");
+    snprintf(f->arch, sizeof f->arch, "%s", cpu_isa_name(cpu_isa()));
+    f->units = tsr_threads(p->d.c);
+    if (!jit_tool_find(&tool))
+        snprintf(f->driver, sizeof f->driver, "tile VM; no C compiler (install gcc or clang)");
+    else if (p->jit) snprintf(f->driver, sizeof f->driver, "tile VM, C tier by %.80s", tool.compiler);
+    else snprintf(f->driver, sizeof f->driver, "tile VM; C tier is off (%.64s)", tool.compiler);
+}
+
 static tsr_status cpu_open(tsr_ctx *c, int index, struct device **out) {
     if (index) return err_set(c, TSR_ENOTFOUND, "device cpu:%d: there is only cpu:0", index);
     struct cpu *p = mem_new(c, struct cpu);
     if (!p) return TSR_ENOMEM;
-    p->d = (struct device){.ops = &device_cpu, .c = c, .host_memory = true, .facts = {.units = tsr_threads(c)}};
-    snprintf(p->d.facts.name, sizeof p->d.facts.name, "%d threads", tsr_threads(c));
-    snprintf(p->d.facts.arch, sizeof p->d.facts.arch, "%s", cpu_isa_name(cpu_isa()));
+    p->d = (struct device){.ops = &device_cpu, .c = c, .host_memory = true};
     bool failed;
     p->jit = jit_open(c, &failed);
     if (failed) return mem_del(c, p), TSR_ENOMEM;
+    set_facts(p);
     *out = &p->d;
     return TSR_OK;
 }
