@@ -5,11 +5,12 @@
 
 #include <string.h>
 
-extern const char tsr_text_prelude_opencl[], tsr_text_prelude_cuda[], tsr_text_prelude_hip[], tsr_text_helpers_gpu[];
+extern const char tsr_text_prelude_opencl[], tsr_text_prelude_cuda[], tsr_text_prelude_hip[], tsr_text_blocks[],
+    tsr_text_helpers_gpu[];
 
 void emit_gpu_prelude(struct str *out, const struct emit_gpu_target *t, const char *kernels) {
 #define X(part) tsr_text_vmath_##part,
-    const char *part[] = {NULL, VMATH_PARTS(X) tsr_text_helpers_gpu};
+    const char *part[] = {NULL, VMATH_PARTS(X) tsr_text_blocks, tsr_text_helpers_gpu};
 #undef X
     part[0] = t->lang == EMIT_OPENCL ? tsr_text_prelude_opencl : t->lang == EMIT_CUDA ? tsr_text_prelude_cuda
         : tsr_text_prelude_hip;
@@ -17,16 +18,6 @@ void emit_gpu_prelude(struct str *out, const struct emit_gpu_target *t, const ch
 }
 
 /* ---- what is claimed ---- */
-
-static bool reads_blocks(const tsr_tile *p) {
-    for (size_t i = 0; i < p->inst.n; i++) {
-        const struct tile_inst *in = &p->inst.v[i];
-        if (in->op != TILE_LOAD && in->op != TILE_GATHER) continue;
-        tsr_dtype t = tile_type_of(p, tile_operands(p, in)[TILE_BLK_BUF])->dtype;
-        if (tsr_dtype_of(t)->kind == TSR_KIND_BLOCK) return true;
-    }
-    return false;
-}
 
 /* Without f64 a program is claimed when neither its own text nor the library it uses has any. */
 static bool needs_f64(struct gpu *g, const char *kernel) {
@@ -113,7 +104,14 @@ static void write_memory(struct gpu *g) {
         if (g->home.v[v].space) write_pointer(g, tile_type_of(k->p, v)->dtype, 'a', v, &g->home.v[v]);
     for (int32_t at = 0; at < (int32_t)k->p->inst.n; at++)
         if (g->temp.v[at].space)
-            write_pointer(g, tile_type_of(k->p, k->p->inst.v[at].result)->dtype, 'r', at, &g->temp.v[at]);
+            write_pointer(g, tile_type_of(k->p, k->p->inst.v[at].result)->dtype, 'm', at, &g->temp.v[at]);
+}
+
+static void write_registers(struct gpu *g) {
+    for (tsr_tv v = 0; v < (tsr_tv)g->dealt.n; v++) {
+        const struct tile_type *t = tile_type_of(g->w.p, v);
+        if (g->dealt.v[v]) put_line(&g->w, "%s r%d[%d];", emit_type(t->dtype), v, gpu_slots(g, tile_count(t)));
+    }
 }
 
 /* ---- the walk ---- */
@@ -169,6 +167,7 @@ static void write_kernel(struct gpu *g, const char *symbol) {
     g->w.indent++;
     put_line(&g->w, "const vm_i64 pid0 = instance %% grid0, pid1 = instance / grid0 %% grid1;");
     put_line(&g->w, "const vm_i64 pid2 = instance / grid0 / grid1;");
+    write_registers(g);
     for (int32_t at = 0; at < (int32_t)g->w.p->inst.n; at++) write_inst(g, at);
     gpu_sync_instance(g);
     gpu_close(g);
@@ -176,6 +175,7 @@ static void write_kernel(struct gpu *g, const char *symbol) {
 }
 
 static void release(struct gpu *g, tsr_ctx *c) {
+    vec_release(c, &g->dealt);
     vec_release(c, &g->home);
     vec_release(c, &g->temp);
     vec_release(c, &g->pending);
@@ -186,11 +186,11 @@ bool emit_gpu_kernel(struct str *out, tsr_ctx *c, const tsr_tile *p, const struc
     const char *symbol, struct emit_gpu_info *info, const char **why) {
     struct emit_plan k;
     size_t before = out->n;
-    *why = reads_blocks(p) ? "it reads block-quantised data" : NULL;
-    if (*why || !emit_plan_init(&k, c, p)) return false;
+    *why = NULL;
+    if (!emit_plan_init(&k, c, p)) return false;
     struct gpu g = {.w = {.out = out, .k = &k, .p = p, .group = -1, .move_tiles = gpu_move},
         .d = emit_dialect_of(t->lang), .t = t, .threads = choose_threads(p, t)};
-    bool ok = gpu_place(&g);
+    bool ok = gpu_deal(&g) && gpu_place(&g);
     if (ok) write_kernel(&g, symbol);
     if (ok && !t->f64 && needs_f64(&g, out->s + before)) *why = "it needs f64, which the device has not", ok = false;
     *info = (struct emit_gpu_info){g.threads, g.local_bytes, g.scratch_bytes};

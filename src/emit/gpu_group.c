@@ -89,10 +89,26 @@ static void write_members(struct gpu *g, int32_t group) {
 }
 
 /* A scatter may write a place twice: the last in row-major order stays, so one thread goes through them in order. */
-static bool one_thread(const struct gpu *g, int32_t group) {
+bool gpu_one_thread(const struct gpu *g, int32_t group) {
     const struct emit_group *x = &g->w.k->group.v[group];
     for (int32_t at = x->first; at <= x->last; at++)
         if (g->w.k->member.v[at] == group && inst_at(g, at)->op == TILE_SCATTER) return true;
+    return false;
+}
+
+/* Does the loop read or write a tile that its threads hold? */
+static bool in_registers(const struct gpu *g, int32_t group) {
+    const struct emit_plan *k = g->w.k;
+    const struct emit_group *x = &k->group.v[group];
+    for (int32_t at = x->first; at <= x->last; at++) {
+        const struct tile_inst *in = inst_at(g, at);
+        if (k->member.v[at] != group) continue;
+        if (in->n_result && gpu_is_dealt(g, in->result)) return true;
+        for (int i = 0; i < in->n_operand; i++) {
+            tsr_tv v = tile_operands(k->p, in)[i];
+            if (v != TSR_TV_NONE && !tile_type_of(k->p, v)->buf && gpu_is_dealt(g, v)) return true;
+        }
+    }
     return false;
 }
 
@@ -102,10 +118,11 @@ void gpu_group(struct gpu *g, int32_t group) {
     for (int32_t at = x->first; at <= x->last; at++)
         if (g->w.k->member.v[at] == group) gpu_comment(g, inst_at(g, at));
     g->w.group = group;
-    if (one_thread(g, group)) {
+    if (gpu_one_thread(g, group)) {
         put_line(&g->w, "for (vm_i32 e = 0; lid == 0 && e < %lld; e++) {", (long long)count_of(x));
         g->w.indent++;
-    } else gpu_each(g, count_of(x));
+    } else if (in_registers(g, group)) gpu_each_own(g, count_of(x));
+    else gpu_each(g, count_of(x));
     write_indices(g, x);
     write_members(g, group);
     gpu_close(g);
@@ -124,17 +141,28 @@ void gpu_one(struct gpu *g, const struct tile_inst *in) {
 
 /* ---- moves ---- */
 
+static const char *element_of(const struct gpu *g, tsr_tv v, char room[32]) {
+    tsr_tv place = emit_place(g->w.k, v);
+    snprintf(room, 32, gpu_is_dealt(g, v) ? "r%d[s]" : "a%d[e]", place);
+    return room;
+}
+
 /* Moves of tiles of one size share a loop: each thread reads its elements of all of them before it writes any. A tile
  * whose source another move overwrites has that one's size. */
 static void move_some(struct gpu *g, int n, const struct emit_move *m, int64_t count) {
     struct gpu_access a[2 * TILE_MAX_RESULTS];
-    for (int i = 0; i < n; i++) a[2 * i] = gpu_reads(g, m[i].from, count), a[2 * i + 1] = gpu_writes(g, m[i].to, count);
+    bool own = false;
+    char room[32];
+    for (int i = 0; i < n; i++) {
+        a[2 * i] = gpu_reads(g, m[i].from, count), a[2 * i + 1] = gpu_writes(g, m[i].to, count);
+        own |= gpu_is_dealt(g, m[i].from) || gpu_is_dealt(g, m[i].to);
+    }
     gpu_touch(g, 2 * n, a);
-    gpu_each(g, count);
+    (own ? gpu_each_own : gpu_each)(g, count);
     for (int i = 0; i < n; i++)
-        put_line(&g->w, "const %s t%d = a%d[e];", emit_type(tile_type_of(g->w.p, m[i].to)->dtype), i,
-            emit_place(g->w.k, m[i].from));
-    for (int i = 0; i < n; i++) put_line(&g->w, "a%d[e] = t%d;", emit_place(g->w.k, m[i].to), i);
+        put_line(&g->w, "const %s t%d = %s;", emit_type(tile_type_of(g->w.p, m[i].to)->dtype), i,
+            element_of(g, m[i].from, room));
+    for (int i = 0; i < n; i++) put_line(&g->w, "%s = t%d;", element_of(g, m[i].to, room), i);
     gpu_close(g);
 }
 

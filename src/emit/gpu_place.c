@@ -14,9 +14,10 @@ typedef VEC(struct span) spans;
 
 static size_t bytes_of(const struct tile_type *t) { return (size_t)tile_count(t) * emit_size(t->dtype); }
 
-/* Bytes an instruction needs for itself: the first half of a reduction. */
+/* Bytes an instruction needs for itself: the first half of a reduction, or what its threads exchange. */
 static size_t temp_bytes(const struct gpu *g, const struct tile_inst *in) {
     if (in->op != TILE_REDUCE) return 0;
+    if (gpu_reduces_in_registers(g, in)) return gpu_row_bytes(g, in);
     const struct tile_type *t = tile_type_of(g->w.p, tile_operands(g->w.p, in)[0]);
     struct gpu_around a = gpu_around(t, in->axis);
     return a.n > 1 ? (size_t)(a.outer * gpu_half(a.n) * a.inner) * emit_size(t->dtype) : 0;
@@ -26,7 +27,7 @@ static bool list_spans(struct gpu *g, spans *s) {
     const struct emit_plan *k = g->w.k;
     for (size_t v = 0; v < k->value.n; v++) {
         const struct emit_value *e = &k->value.v[v];
-        if (e->home != EMIT_ARRAY || e->same != TSR_TV_NONE) continue;
+        if (e->home != EMIT_ARRAY || e->same != TSR_TV_NONE || g->dealt.v[v]) continue;
         g->home.v[v].bytes = bytes_of(tile_type_of(k->p, (tsr_tv)v));
         struct span x = {e->first, e->last, &g->home.v[v]};
         if (!vec_push(k->c, s, x)) return false;

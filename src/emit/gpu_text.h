@@ -31,6 +31,7 @@ struct gpu {
     int threads;
     VEC(struct gpu_home) home; /* by value: where an EMIT_ARRAY with memory of its own is */
     VEC(struct gpu_home) temp; /* by instruction: memory for itself */
+    VEC(bool) dealt;           /* by value: in registers of the threads that own its elements */
     size_t local_bytes, scratch_bytes;
     VEC(struct gpu_access) pending; /* accesses that no barrier has followed yet */
     VEC(struct gpu_access) held;    /* of open loops and branches: what was pending at points to come back to */
@@ -42,6 +43,18 @@ struct gpu_around { /* a tile seen along one axis */
 };
 struct gpu_around gpu_around(const struct tile_type *t, int axis);
 long long gpu_half(long long n); /* greatest power of two below n; n > 1 */
+
+/* gpu_deal.c: tiles in registers. */
+bool gpu_deal(struct gpu *g);
+bool gpu_is_dealt(const struct gpu *g, tsr_tv v);
+int gpu_slots(const struct gpu *g, long long n);      /* elements of a tile of n that one thread has at most */
+void gpu_each_own(struct gpu *g, long long n);        /* opens the unrolled loop over this thread's elements */
+bool gpu_one_thread(const struct gpu *g, int32_t group); /* gpu_group.c: thread 0 runs the whole loop, in order */
+
+/* gpu_row.c: reductions in registers. */
+bool gpu_reduces_in_registers(const struct gpu *g, const struct tile_inst *in);
+size_t gpu_row_bytes(const struct gpu *g, const struct tile_inst *in); /* of memory for itself */
+void gpu_reduce_in_registers(struct gpu *g, const struct tile_inst *in, int32_t at);
 
 /* gpu_place.c */
 bool gpu_place(struct gpu *g);

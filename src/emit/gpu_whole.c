@@ -1,7 +1,8 @@
 /* gpu_whole.c: reductions and scans of tiles, in the orders of docs/tile.md.
  *
- * A reduction is the halving of docs/tile.md, one step a phase: the first from the tile into memory of its own, the
- * others there. Searches and scans take a thread for each line. */
+ * A reduction whose numbers are powers of two happens in registers (gpu_row.c). Another is the halving of docs/tile.md,
+ * one step a phase: the first from the tile into memory of its own, the others there. Searches and scans take a thread
+ * for each line. */
 #include "emit/gpu_text.h"
 
 struct gpu_around gpu_around(const struct tile_type *t, int axis) {
@@ -39,10 +40,10 @@ static void first_half(struct gpu *g, const struct tile_inst *in, int32_t at, co
     put_line(&g->w, "const vm_i32 j = e %% %lld, x = e / %lld * %lld + j;", inside, inside, a->n * a->inner);
     snprintf(near, sizeof near, "%s[x]", from);
     snprintf(far, sizeof far, "%s[x + %lld]", from, inside);
-    if (pairs < inside) put_line(&g->w, "if (j >= %lld) r%d[e] = %s;", pairs, at, near);
+    if (pairs < inside) put_line(&g->w, "if (j >= %lld) m%d[e] = %s;", pairs, at, near);
     if (pairs < inside) put_line(&g->w, "else {"), g->w.indent++;
     char to[24];
-    snprintf(to, sizeof to, "r%d[e]", at);
+    snprintf(to, sizeof to, "m%d[e]", at);
     put_combine(g, to, (tsr_reduce)in->sub, t, near, far);
     if (pairs < inside) gpu_close(g);
     gpu_close(g);
@@ -57,8 +58,8 @@ static void next_half(struct gpu *g, const struct tile_inst *in, int32_t at, con
     gpu_each(g, a->outer * half * a->inner);
     put_line(&g->w, "const vm_i32 x = e / %lld * %lld + e %% %lld;", half * a->inner, gpu_half(a->n) * a->inner,
         half * a->inner);
-    snprintf(near, sizeof near, "r%d[x]", at);
-    snprintf(far, sizeof far, "r%d[x + %lld]", at, half * a->inner);
+    snprintf(near, sizeof near, "m%d[x]", at);
+    snprintf(far, sizeof far, "m%d[x + %lld]", at, half * a->inner);
     put_combine(g, near, (tsr_reduce)in->sub, t, near, far);
     gpu_close(g);
 }
@@ -69,7 +70,7 @@ static void reduce_result(struct gpu *g, const struct tile_inst *in, int32_t at,
     tsr_tv v = tile_operands(g->w.p, in)[0];
     long long step = a->n > 1 ? gpu_half(a->n) * a->inner : a->n * a->inner;
     char from[24], to[24];
-    if (a->n > 1) snprintf(from, sizeof from, "r%d", at);
+    if (a->n > 1) snprintf(from, sizeof from, "m%d", at);
     else array_name(&g->w, v, from);
     struct gpu_access touched[2] = {a->n > 1 ? gpu_temp(g, at, false) : gpu_reads(g, v, 0),
         one ? (struct gpu_access){0} : gpu_writes(g, in->result, a->outer * a->inner)};
@@ -87,6 +88,10 @@ static void reduce_result(struct gpu *g, const struct tile_inst *in, int32_t at,
 void gpu_reduce(struct gpu *g, const struct tile_inst *in, int32_t at) {
     struct gpu_around a = gpu_around(tile_type_of(g->w.p, tile_operands(g->w.p, in)[0]), in->axis);
     gpu_comment(g, in);
+    if (gpu_reduces_in_registers(g, in)) {
+        gpu_reduce_in_registers(g, in, at);
+        return;
+    }
     if (a.n > 1) {
         first_half(g, in, at, &a);
         for (long long half = gpu_half(a.n) / 2; half >= 1; half /= 2) next_half(g, in, at, &a, half);

@@ -38,7 +38,6 @@ static bool make_kernels(tsr_ctx *c, struct kernels *k, const struct emit_gpu_ta
     str_init(&body, c), str_init(&k->text, c);
     k->n = getenv("PROGRAMS") ? atoi(getenv("PROGRAMS")) : FEW;
     k->n = k->n < PROGRAMS ? k->n : PROGRAMS;
-    readable = BUFS - 1; /* the renderer does not claim block-quantised loads */
     for (int i = 0; i < k->n; i++) {
         char name[16];
         snprintf(name, sizeof name, "k%d", i);
@@ -139,6 +138,15 @@ TEST(random_programs_cuda_little_local_memory) {
     struct emit_gpu_target t = target_of(EMIT_CUDA);
     t.local_bytes = 2048, t.threads = 64;
     check_simt(&t, "CUDA C, 2 KB of local memory");
+}
+
+TEST(random_programs_cuda_powers_of_two) {
+    struct emit_gpu_target t = target_of(EMIT_CUDA);
+    powers = true;
+    check_simt(&t, "CUDA C, powers of two");
+    t.subgroup = 0;
+    check_simt(&t, "CUDA C, powers of two, no shuffles");
+    powers = false;
 }
 
 TEST(random_programs_hip) {
