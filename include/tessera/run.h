@@ -39,11 +39,10 @@ tsr_buf *tsr_node_buf(tsr_node *n); /* the value's buffer (borrowed), NULL when 
  * constants. Freed with tsr_text_free. NULL: error recorded. */
 char *tsr_plan_text(tsr_ctx *c, tsr_fn *f);
 
-/* Counts since the context opened. replays: runs of whole plans that the device had recorded; their kernels count as
+/* Counts since the context opened. replays: of parts of plans that the device had recorded; their kernels count as
  * launches. */
 typedef struct tsr_run_stats {
-    uint64_t plans_built, plan_hits, bindings, kernels_built, kernel_hits, launches, library_calls,
-        replays;
+    uint64_t plans_built, plan_hits, bindings, kernels_built, kernel_hits, launches, library_calls, replays;
     double bytes_moved, flops; /* estimates of the plans that ran */
 } tsr_run_stats;
 tsr_run_stats tsr_stats(tsr_ctx *c);

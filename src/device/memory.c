@@ -46,11 +46,14 @@ static void *take(struct device_memory *m, int i) {
     return p;
 }
 
+/* The first in the order of addresses: whatever the order in which a step gives its memory back, the next but one
+ * places the same results at the same addresses, and a device may replay it (run/replay.c). */
 static void *take_kept(struct device_memory *m, size_t bytes) {
-    void *p = NULL;
+    int best = -1;
     lock(m);
-    for (int i = m->n; i-- > 0 && !p;)
-        if (m->size[i] == bytes) p = take(m, i);
+    for (int i = 0; i < m->n; i++)
+        if (m->size[i] == bytes && (best < 0 || (uintptr_t)m->block[i] < (uintptr_t)m->block[best])) best = i;
+    void *p = best < 0 ? NULL : take(m, best);
     unlock(m);
     return p;
 }

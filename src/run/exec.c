@@ -36,7 +36,7 @@ static void binding_free(struct runner *r, struct plan_binding *b) {
 
 static void exec_free_one(struct plan_exec *e) {
     tsr_ctx *c = e->r->c;
-    replay_drop(&e->replay, NULL);
+    replay_release(&e->replay);
     for (int i = 0; i < e->nbinding; i++) binding_free(e->r, e->binding[i]);
     device_free(e->r->d, e->arena, e->arena_bytes);
     mem_array_free(c, e->kernel, e->p->step.n + 1, sizeof *e->kernel);
@@ -80,10 +80,9 @@ static struct plan_exec *exec_of(struct runner *r, tsr_plan *p) {
     e->r = r;
     e->p = p;
     e->rank = rank;
-    replay_init(&e->replay, r, p);
     e->kernel = mem_array(r->c, p->step.n + 1, sizeof *e->kernel);
     e->at = mem_array(r->c, p->slot.n + 1, sizeof *e->at);
-    if (!e->kernel || !e->at || prepare(e)) {
+    if (!replay_init(&e->replay, r, p) || !e->kernel || !e->at || prepare(e)) {
         exec_free_one(e);
         return NULL;
     }
@@ -288,11 +287,12 @@ struct steps {
     struct watch *watch;
 };
 
-static tsr_status run_steps(void *arg) {
+/* The copies of results belong to the last step. */
+static tsr_status run_steps(void *arg, size_t from, size_t to) {
     const struct steps *k = arg;
     tsr_status s = TSR_OK;
-    for (size_t i = 0; i < k->e->p->step.n && !s; i++) s = run_observed(k->e, k->b, (int)i, k->watch);
-    return s ? s : copy_results(k->e, k->b, k->result);
+    for (size_t i = from; i < to && !s; i++) s = run_observed(k->e, k->b, (int)i, k->watch);
+    return s || to < k->e->p->step.n ? s : copy_results(k->e, k->b, k->result);
 }
 
 tsr_status exec_run(struct runner *r, tsr_plan *p, struct plan_binding *b, void *const *param, void *const *result,

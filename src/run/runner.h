@@ -62,25 +62,32 @@ tsr_status resident_host_buf(const tsr_buf *b, size_t bytes, struct arena *mem, 
 
 /* replay.c: what the device has recorded of a plan. */
 enum { REPLAYS = 8 }; /* keys remembered for each plan */
-struct replay_entry {
-    const struct plan_binding *binding;
-    void **key;           /* (words) addresses of slots, then of results; NULL: empty */
-    void *recording;      /* the device's; NULL: the key was seen once */
-    uint64_t used;
+struct replay_part { size_t from, to; bool able; }; /* steps; able: the device may record them */
+struct replay_recording {
+    void *handle;         /* the device's; NULL: none */
     uint64_t launches;    /* what a replay amounts to */
     double bytes_moved, flops;
 };
+struct replay_entry {
+    const struct plan_binding *binding; /* NULL: empty */
+    void **key;           /* (words) addresses of slots, then of results */
+    struct replay_recording *recording; /* (part.n) */
+    uint64_t used;
+};
 struct replay {
     struct runner *r;
-    bool able;            /* device, modes and steps allow it */
-    size_t slots, words;
+    bool able;            /* device and modes allow it, and some part */
+    size_t slots, words, steps;
+    VEC(struct replay_part) part;
     uint64_t clock;
     struct replay_entry entry[REPLAYS];
 };
-typedef tsr_status replay_steps(void *arg);
-void replay_init(struct replay *k, struct runner *r, const tsr_plan *p);
+typedef tsr_status replay_steps(void *arg, size_t from, size_t to);
+bool replay_init(struct replay *k, struct runner *r, const tsr_plan *p); /* false: no memory, recorded */
+void replay_release(struct replay *k);
 void replay_drop(struct replay *k, const struct plan_binding *b); /* what was recorded under b; NULL: all */
-/* Does what steps(arg) does, or replays it: at (slot.n), result (result.n): all that it depends on beside b. */
+/* Does what steps(arg) does from the first step to the last, or replays parts of it: at (slot.n), result (result.n):
+ * all that it depends on beside b. */
 tsr_status replay_run(struct replay *k, const struct plan_binding *b, void *const *at, void *const *result,
     replay_steps *steps, void *arg);
 
