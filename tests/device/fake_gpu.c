@@ -161,7 +161,7 @@ static int run(struct stream *s, const struct event *until) {
     for (; i < s->queue.n && !dead && !(until && until->done); i++) run_op(&s->queue.v[i]);
     open_range(false);
     if (dead) i = s->queue.n;
-    memmove(s->queue.v, s->queue.v + i, (s->queue.n - i) * sizeof *s->queue.v);
+    if (i) memmove(s->queue.v, s->queue.v + i, (s->queue.n - i) * sizeof *s->queue.v);
     s->queue.n -= i;
     return dead ? BAD_ADDRESS : OK;
 }

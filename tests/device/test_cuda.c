@@ -445,7 +445,7 @@ TEST(a_fault_where_launches_leave_no_marks) {
 static void on_case(void *user, const struct selftest_case *k) {
     (void)user;
     test_case("%s %s", k->op, tsr_dtype_name(k->dtype));
-    CHECK_MSG(k->outcome == SELFTEST_PASSED, "%s", k->reason);
+    CHECK_MSG(k->outcome != SELFTEST_FAILED, "%s", k->reason);
     CHECK_MSG(k->same_bits, "%s", k->differs);
 }
 

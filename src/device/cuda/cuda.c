@@ -130,7 +130,7 @@ static void read_facts(struct cuda *g) {
     f->local_bytes = (size_t)attribute(g, CUDA_LOCAL);
     g->target = (struct emit_gpu_target){.lang = v->lang, .arch = g->arch, .subgroup = attribute(g, CUDA_WARP),
         .threads = attribute(g, CUDA_THREADS), .local_bytes = f->local_bytes, .f64 = true,
-        .tensor = v->lang == EMIT_CUDA};
+        .tensor = v->lang == EMIT_CUDA, .tf32 = v->lang == EMIT_CUDA && env_int("TSR_TF32") != 0};
 }
 
 static tsr_status check_facts(struct cuda *g) {
