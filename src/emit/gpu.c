@@ -32,14 +32,19 @@ static bool needs_f64(struct gpu *g, const char *kernel) {
 
 /* ---- the frame of a kernel ---- */
 
-/* As many threads as leave each a few elements of the largest tile. */
+/* As many threads as leave each a few elements of the largest tile; a product's threads have up to 64 outputs. */
 static int choose_threads(const tsr_tile *p, const struct emit_gpu_target *t) {
-    enum { LEAST = 32, MOST = 256, EACH = 8 };
-    int64_t most = 1;
+    enum { LEAST = 32, MOST = 256, MOST_OUTPUTS = 64, EACH = 8 };
+    int64_t most = 1, outputs = 1;
     int n = LEAST;
     for (size_t v = 0; v < p->value.n; v++)
         if (!p->value.v[v].type.buf && tile_count(&p->value.v[v].type) > most) most = tile_count(&p->value.v[v].type);
+    for (size_t i = 0; i < p->inst.n; i++)
+        if (p->inst.v[i].op == TILE_DOT && tile_count(tile_type_of(p, p->inst.v[i].result)) > outputs)
+            outputs = tile_count(tile_type_of(p, p->inst.v[i].result));
+    if (outputs > 1) most = outputs;
     while (n < MOST && n * 2 <= t->threads && (int64_t)n * EACH < most) n *= 2;
+    while (n * 2 <= t->threads && (int64_t)n * MOST_OUTPUTS < outputs) n *= 2;
     return n < t->threads ? n : t->threads;
 }
 
@@ -139,14 +144,14 @@ static void write_inst(struct gpu *g, int32_t at) {
     const struct tile_inst *in = &g->w.p->inst.v[at];
     int32_t group = g->w.k->member.v[at];
     if (group >= 0) {
-        if (g->w.k->group.v[group].last == at) gpu_group(g, group);
+        if (g->w.k->group.v[group].last == at && g->staged.v[group] < 0) gpu_group(g, group);
         return;
     }
     switch (in->op) {
     case TILE_BUF: case TILE_ARG: return;
     case TILE_PID: put_line(&g->w, "const vm_i64 v%d = pid%d;", in->result, in->sub); return;
     case TILE_REDUCE: case TILE_ARGREDUCE: case TILE_SCAN: write_along(g, in, at); return;
-    case TILE_DOT: gpu_dot(g, in); return;
+    case TILE_DOT: gpu_dot(g, in, at); return;
     case TILE_FOR: case TILE_WHILE: case TILE_IF: case TILE_ELSE: case TILE_YIELD: case TILE_END:
         write_region(g, in, at);
         return;
@@ -161,6 +166,8 @@ static void write_kernel(struct gpu *g, const char *symbol) {
     g->w.indent = 1;
     write_buffers(g);
     put_line(&g->w, "const vm_i32 lid = %s;", g->d->thread);
+    if (g->tile.m)
+        put_line(&g->w, "const vm_i32 ty = lid / %d, tx = lid %% %d;", g->tile.columns, g->tile.columns);
     write_memory(g);
     put_line(&g->w, "for (vm_i64 instance = %s; instance < grid0 * grid1 * grid2; instance += %s) {", g->d->group,
         g->d->groups);
@@ -175,6 +182,8 @@ static void write_kernel(struct gpu *g, const char *symbol) {
 }
 
 static void release(struct gpu *g, tsr_ctx *c) {
+    vec_release(c, &g->staged);
+    vec_release(c, &g->late);
     vec_release(c, &g->dealt);
     vec_release(c, &g->home);
     vec_release(c, &g->temp);
@@ -190,7 +199,8 @@ bool emit_gpu_kernel(struct str *out, tsr_ctx *c, const tsr_tile *p, const struc
     if (!emit_plan_init(&k, c, p)) return false;
     struct gpu g = {.w = {.out = out, .k = &k, .p = p, .group = -1, .move_tiles = gpu_move},
         .d = emit_dialect_of(t->lang), .t = t, .threads = choose_threads(p, t)};
-    bool ok = gpu_deal(&g) && gpu_place(&g);
+    gpu_choose_tile(&g);
+    bool ok = gpu_stage(&g, &k) && gpu_deal(&g) && gpu_place(&g);
     if (ok) write_kernel(&g, symbol);
     if (ok && !t->f64 && needs_f64(&g, out->s + before)) *why = "it needs f64, which the device has not", ok = false;
     *info = (struct emit_gpu_info){g.threads, g.local_bytes, g.scratch_bytes};

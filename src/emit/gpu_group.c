@@ -17,6 +17,12 @@ void gpu_comment(struct gpu *g, const struct tile_inst *in) {
 }
 
 void gpu_each(struct gpu *g, long long n) {
+    if (n == (long long)g->tile.m * g->tile.n) {
+        put_line(&g->w, "for (vm_i32 s = 0; s < %d; s++) {", gpu_slots(g, n));
+        g->w.indent++;
+        gpu_own_element(g, n);
+        return;
+    }
     put_line(&g->w, "for (vm_i32 e = lid; e < %lld; e += %d) {", n, g->threads);
     g->w.indent++;
 }
@@ -82,10 +88,13 @@ static void write_indices(struct gpu *g, const struct emit_group *x) {
     }
 }
 
-static void write_members(struct gpu *g, int32_t group) {
+void gpu_members(struct gpu *g, int32_t group) {
     const struct emit_group *x = &g->w.k->group.v[group];
+    g->w.group = group;
+    write_indices(g, x);
     for (int32_t at = x->first; at <= x->last; at++)
         if (g->w.k->member.v[at] == group) write_member(&g->w, inst_at(g, at));
+    g->w.group = -1;
 }
 
 /* A scatter may write a place twice: the last in row-major order stays, so one thread goes through them in order. */
@@ -117,16 +126,13 @@ void gpu_group(struct gpu *g, int32_t group) {
     touch_group(g, group);
     for (int32_t at = x->first; at <= x->last; at++)
         if (g->w.k->member.v[at] == group) gpu_comment(g, inst_at(g, at));
-    g->w.group = group;
     if (gpu_one_thread(g, group)) {
         put_line(&g->w, "for (vm_i32 e = 0; lid == 0 && e < %lld; e++) {", (long long)count_of(x));
         g->w.indent++;
     } else if (in_registers(g, group)) gpu_each_own(g, count_of(x));
     else gpu_each(g, count_of(x));
-    write_indices(g, x);
-    write_members(g, group);
+    gpu_members(g, group);
     gpu_close(g);
-    g->w.group = -1;
 }
 
 void gpu_one(struct gpu *g, const struct tile_inst *in) {
@@ -141,7 +147,7 @@ void gpu_one(struct gpu *g, const struct tile_inst *in) {
 
 /* ---- moves ---- */
 
-static const char *element_of(const struct gpu *g, tsr_tv v, char room[32]) {
+const char *gpu_element(const struct gpu *g, tsr_tv v, char room[32]) {
     tsr_tv place = emit_place(g->w.k, v);
     snprintf(room, 32, gpu_is_dealt(g, v) ? "r%d[s]" : "a%d[e]", place);
     return room;
@@ -161,8 +167,8 @@ static void move_some(struct gpu *g, int n, const struct emit_move *m, int64_t c
     (own ? gpu_each_own : gpu_each)(g, count);
     for (int i = 0; i < n; i++)
         put_line(&g->w, "const %s t%d = %s;", emit_type(tile_type_of(g->w.p, m[i].to)->dtype), i,
-            element_of(g, m[i].from, room));
-    for (int i = 0; i < n; i++) put_line(&g->w, "%s = t%d;", element_of(g, m[i].to, room), i);
+            gpu_element(g, m[i].from, room));
+    for (int i = 0; i < n; i++) put_line(&g->w, "%s = t%d;", gpu_element(g, m[i].to, room), i);
     gpu_close(g);
 }
 

@@ -1,6 +1,6 @@
 /* gpu_place.c: memory of a group: local where it fits, else its piece of global scratch.
  *
- * Arrays and temporaries are placed in order of first use, first fit, over the stretch of instructions for which the
+ * Temporaries, then arrays are placed in order of first use, first fit, over the stretch of instructions for which the
  * plan says they are alive. What no longer fits local memory goes to scratch, which has no limit. */
 #include "emit/gpu_text.h"
 
@@ -16,6 +16,7 @@ static size_t bytes_of(const struct tile_type *t) { return (size_t)tile_count(t)
 
 /* Bytes an instruction needs for itself: the first half of a reduction, or what its threads exchange. */
 static size_t temp_bytes(const struct gpu *g, const struct tile_inst *in) {
+    if (in->op == TILE_DOT) return gpu_dot_bytes(g, in);
     if (in->op != TILE_REDUCE) return 0;
     if (gpu_reduces_in_registers(g, in)) return gpu_row_bytes(g, in);
     const struct tile_type *t = tile_type_of(g->w.p, tile_operands(g->w.p, in)[0]);
@@ -23,20 +24,31 @@ static size_t temp_bytes(const struct gpu *g, const struct tile_inst *in) {
     return a.n > 1 ? (size_t)(a.outer * gpu_half(a.n) * a.inner) * emit_size(t->dtype) : 0;
 }
 
+static void sort_by_first(spans *s, size_t from) {
+    for (size_t i = from + 1; i < s->n; i++)
+        for (size_t j = i; j > from && s->v[j].first < s->v[j - 1].first; j--) {
+            struct span x = s->v[j];
+            s->v[j] = s->v[j - 1], s->v[j - 1] = x;
+        }
+}
+
+/* What instructions need for themselves comes first: it is what local memory is for. */
 static bool list_spans(struct gpu *g, spans *s) {
     const struct emit_plan *k = g->w.k;
-    for (size_t v = 0; v < k->value.n; v++) {
-        const struct emit_value *e = &k->value.v[v];
-        if (e->home != EMIT_ARRAY || e->same != TSR_TV_NONE || g->dealt.v[v]) continue;
-        g->home.v[v].bytes = bytes_of(tile_type_of(k->p, (tsr_tv)v));
-        struct span x = {e->first, e->last, &g->home.v[v]};
-        if (!vec_push(k->c, s, x)) return false;
-    }
     for (int32_t at = 0; at < (int32_t)k->p->inst.n; at++) {
         g->temp.v[at].bytes = temp_bytes(g, &k->p->inst.v[at]);
         struct span x = {at, at, &g->temp.v[at]};
         if (g->temp.v[at].bytes && !vec_push(k->c, s, x)) return false;
     }
+    size_t temps = s->n;
+    for (size_t v = 0; v < k->value.n; v++) {
+        const struct emit_value *e = &k->value.v[v];
+        if (e->home != EMIT_ARRAY || e->same != TSR_TV_NONE || g->dealt.v[v]) continue;
+        g->home.v[v].bytes = bytes_of(tile_type_of(k->p, (tsr_tv)v));
+        struct span x = {e->first, e->last > g->late.v[v] ? e->last : g->late.v[v], &g->home.v[v]};
+        if (!vec_push(k->c, s, x)) return false;
+    }
+    sort_by_first(s, temps);
     return true;
 }
 
@@ -53,14 +65,6 @@ static size_t fit(const spans *s, size_t i, enum gpu_space space) {
     return at;
 }
 
-static void sort_by_first(spans *s) {
-    for (size_t i = 1; i < s->n; i++)
-        for (size_t j = i; j > 0 && s->v[j].first < s->v[j - 1].first; j--) {
-            struct span x = s->v[j];
-            s->v[j] = s->v[j - 1], s->v[j - 1] = x;
-        }
-}
-
 bool gpu_place(struct gpu *g) {
     const struct emit_plan *k = g->w.k;
     size_t limit = g->t->local_bytes < g->d->local_limit ? g->t->local_bytes : g->d->local_limit;
@@ -69,7 +73,6 @@ bool gpu_place(struct gpu *g) {
     for (size_t i = 0; ok && i < k->value.n; i++) g->home.v[g->home.n++] = (struct gpu_home){0};
     for (size_t i = 0; ok && i < k->p->inst.n; i++) g->temp.v[g->temp.n++] = (struct gpu_home){0};
     ok = ok && list_spans(g, &s);
-    sort_by_first(&s);
     for (size_t i = 0; ok && i < s.n; i++) {
         struct gpu_home *h = s.v[i].home;
         size_t at = fit(&s, i, GPU_LOCAL);

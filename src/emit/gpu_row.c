@@ -19,6 +19,7 @@ bool gpu_reduces_in_registers(const struct gpu *g, const struct tile_inst *in) {
     const struct tile_type *t = tile_type_of(g->w.p, tile_operands(g->w.p, in)[0]);
     struct gpu_around a = gpu_around(t, in->axis);
     long long n = a.outer * a.n * a.inner;
+    if (n == (long long)g->tile.m * g->tile.n) return false; /* dealt out otherwise */
     if (a.n == 1 || tsr_dtype_of(t->dtype)->kind == TSR_KIND_COMPLEX) return false;
     return is_power(g->threads) && is_power(a.n) && is_power(a.inner) && n % g->threads == 0 &&
            gpu_slots(g, n) <= MOST_SLOTS;

@@ -16,7 +16,7 @@ static bool meet(const struct gpu_access *a, const struct gpu_access *b) {
     return !alike;
 }
 
-static void barrier(struct gpu *g) {
+void gpu_barrier(struct gpu *g) {
     bool global = false;
     for (size_t i = 0; i < g->pending.n; i++) global |= g->pending.v[i].space != GPU_LOCAL;
     if (g->threads > 1) put_line(&g->w, "%s", global ? g->d->barrier : g->d->barrier_local);
@@ -38,7 +38,7 @@ void gpu_touch(struct gpu *g, int n, const struct gpu_access *a) {
     bool wait = false;
     for (int i = 0; i < n; i++)
         for (size_t j = 0; a[i].space && j < g->pending.n; j++) wait |= meet(&g->pending.v[j], &a[i]);
-    if (wait) barrier(g);
+    if (wait) gpu_barrier(g);
     for (int i = 0; i < n; i++)
         if (a[i].space) add(g, &a[i]);
 }
@@ -102,12 +102,12 @@ void gpu_sync_yield(struct gpu *g, int32_t at) {
     if (open->op == TILE_IF) return;
     if (open->op == TILE_WHILE) hold(g); /* its last turn leaves before this barrier */
     for (size_t i = 0; i < g->pending.n; i++) wait |= !is_quiet(&g->pending.v[i]);
-    if (wait) barrier(g);
+    if (wait) gpu_barrier(g);
 }
 
 /* Two instances never meet in the buffers. */
 void gpu_sync_instance(struct gpu *g) {
     bool wait = false;
     for (size_t i = 0; i < g->pending.n; i++) wait |= g->pending.v[i].space != GPU_BUFFERS;
-    if (wait) barrier(g);
+    if (wait) gpu_barrier(g);
 }

@@ -24,6 +24,18 @@ struct gpu_access {
     int64_t own;
     bool write;
 };
+/* How a tile of m x n elements is dealt out where the program has a product of that shape: thread (ty, tx) has rows
+ * i * rows + ty of columns j * columns + tx, in turn i * across + j. m 0: there is none. */
+struct gpu_tile {
+    int m, n, rows, columns, down, across;
+};
+/* An operand of a product. Its matrix lies row by row, k along rows (k_last) or down the columns. */
+struct gpu_side {
+    int32_t group;   /* computed while it is staged by this group, or -1: an array, or a scalar */
+    tsr_tv value;
+    int lines, k;
+    bool k_last, k_fastest; /* k_fastest: neighbouring threads should read neighbouring k */
+};
 struct gpu {
     struct writer w; /* first: what the shared renderer hands back */
     const struct emit_dialect *d;
@@ -32,6 +44,9 @@ struct gpu {
     VEC(struct gpu_home) home; /* by value: where an EMIT_ARRAY with memory of its own is */
     VEC(struct gpu_home) temp; /* by instruction: memory for itself */
     VEC(bool) dealt;           /* by value: in registers of the threads that own its elements */
+    struct gpu_tile tile;
+    VEC(int32_t) staged;       /* by group: the product that computes it while it fills slabs, or -1 */
+    VEC(int32_t) late;         /* by value: a product that reads it for a staged group, or -1 */
     size_t local_bytes, scratch_bytes;
     VEC(struct gpu_access) pending; /* accesses that no barrier has followed yet */
     VEC(struct gpu_access) held;    /* of open loops and branches: what was pending at points to come back to */
@@ -48,8 +63,16 @@ long long gpu_half(long long n); /* greatest power of two below n; n > 1 */
 bool gpu_deal(struct gpu *g);
 bool gpu_is_dealt(const struct gpu *g, tsr_tv v);
 int gpu_slots(const struct gpu *g, long long n);      /* elements of a tile of n that one thread has at most */
+void gpu_own_element(struct gpu *g, long long n);
 void gpu_each_own(struct gpu *g, long long n);        /* opens the unrolled loop over this thread's elements */
 bool gpu_one_thread(const struct gpu *g, int32_t group); /* gpu_group.c: thread 0 runs the whole loop, in order */
+
+/* gpu_stage.c: products with a tile, operands that are computed while they are staged. */
+void gpu_choose_tile(struct gpu *g);
+bool gpu_stage(struct gpu *g, struct emit_plan *k);
+bool gpu_is_tiled(const struct gpu *g, const struct tile_inst *in);
+struct gpu_side gpu_side_of(const struct gpu *g, const struct tile_inst *in, int side);
+void gpu_touch_staged(struct gpu *g, int32_t group);
 
 /* gpu_row.c: reductions in registers. */
 bool gpu_reduces_in_registers(const struct gpu *g, const struct tile_inst *in);
@@ -62,6 +85,7 @@ const char *gpu_space_name(const struct gpu *g, enum gpu_space s); /* as a point
 
 /* gpu_sync.c: barriers stand where a phase touches what others touched before it. */
 void gpu_touch(struct gpu *g, int n, const struct gpu_access *a);
+void gpu_barrier(struct gpu *g);
 struct gpu_access gpu_reads(const struct gpu *g, tsr_tv v, int64_t own);  /* of an array; .space 0 of anything else */
 struct gpu_access gpu_writes(const struct gpu *g, tsr_tv v, int64_t own);
 struct gpu_access gpu_temp(const struct gpu *g, int32_t at, bool write);
@@ -73,6 +97,8 @@ void gpu_sync_instance(struct gpu *g);          /* at the end of an instance: it
 
 /* gpu_group.c: mapped instructions, a thread an element. */
 void gpu_group(struct gpu *g, int32_t group);
+void gpu_members(struct gpu *g, int32_t group); /* indices of element e and every member's statement */
+const char *gpu_element(const struct gpu *g, tsr_tv v, char room[32]); /* this thread's: "r7[s]", "a7[e]" */
 void gpu_one(struct gpu *g, const struct tile_inst *in); /* an instruction of one element: every thread, stores one */
 void gpu_move(struct writer *w, int n, const struct emit_move *m, int32_t at);
 void gpu_comment(struct gpu *g, const struct tile_inst *in); /* the line of the program's text */
@@ -83,6 +109,7 @@ void gpu_close(struct gpu *g);
 void gpu_reduce(struct gpu *g, const struct tile_inst *in, int32_t at);
 void gpu_argreduce(struct gpu *g, const struct tile_inst *in);
 void gpu_scan(struct gpu *g, const struct tile_inst *in);
-void gpu_dot(struct gpu *g, const struct tile_inst *in);
+void gpu_dot(struct gpu *g, const struct tile_inst *in, int32_t at);
+size_t gpu_dot_bytes(const struct gpu *g, const struct tile_inst *in); /* of memory for itself */
 
 #endif

@@ -70,15 +70,15 @@ static void reference(struct gen *g, struct store *got, struct store *want, unio
 typedef void simt_fn(void **argument);
 typedef void simt_run_fn(simt_fn *kernel, void **argument, unsigned blocks, unsigned threads);
 
-static void *compile_simt(const struct kernels *k) {
+static void *compile_simt(const char *text, int n, const bool *claimed) {
     char dir[] = "/tmp/tessera-simt-XXXXXX", path[64], command[512];
     if (!mkdtemp(dir)) return NULL;
     snprintf(path, sizeof path, "%s/k.cpp", dir);
     FILE *f = fopen(path, "w");
     if (!f) return NULL;
-    fprintf(f, "#include \"tests/emit/simt.inc\"\n%s", k->text.s);
-    for (int i = 0; i < k->n; i++)
-        if (k->claimed[i]) fprintf(f, "SIMT_KERNEL(k%d)\n", i);
+    fprintf(f, "#include \"tests/emit/simt.inc\"\n%s", text);
+    for (int i = 0; i < n; i++)
+        if (claimed[i]) fprintf(f, "SIMT_KERNEL(k%d)\n", i);
     fclose(f);
     snprintf(command, sizeof command, "c++ -std=gnu++17 -w -O1 -march=native -fPIC -shared -ffp-contract=off "
         "-fno-strict-aliasing -fno-math-errno -U_FORTIFY_SOURCE -I. -o %s/k.so %s/k.cpp", dir, dir);
@@ -117,7 +117,7 @@ static void check_simt(const struct emit_gpu_target *t, const char *name) {
     if (system("c++ --version >/dev/null 2>&1")) SKIP("needs a C++ compiler named c++");
     tsr_ctx *c = test_ctx();
     open_store(&want), open_store(&got);
-    void *so = make_kernels(c, &k, t) ? compile_simt(&k) : NULL;
+    void *so = make_kernels(c, &k, t) ? compile_simt(k.text.s, k.n, k.claimed) : NULL;
     CHECK(so != NULL);
     for (int i = 0; so && i < k.n; i++) {
         test_case("%s: program %d", name, i);
@@ -152,6 +152,189 @@ TEST(random_programs_cuda_powers_of_two) {
 TEST(random_programs_hip) {
     struct emit_gpu_target t = target_of(EMIT_HIP);
     check_simt(&t, "HIP");
+}
+
+/* ---- products ---- */
+
+/* c = max(a x b + bias, 0), or of 2 a x b, in tiles as the compiler lowers it: a (m, k), b (k, n), bias (n). Either
+ * matrix may lie turned in memory. */
+struct product {
+    tsr_dtype in, acc;
+    int64_t tile[3], size[3]; /* m, n, k; tile[2]: the chunk of k */
+    bool turned[2], by_transpose, scaled;
+};
+enum { PRODUCTS = 24 };
+
+static tsr_tv mul64(tsr_tile *p, tsr_tv a, tsr_tv b) { return tsr_tile_elem2(p, TSR_S_MUL, a, b); }
+
+/* Rows x columns of a buffer at (row0, column0), width elements to a row; turned: the buffer has columns for rows. */
+static tsr_tv window_of(tsr_tile *p, const struct product *x, int side, tsr_tv buf, const tsr_tv start[2],
+    const tsr_tv left[2], const int64_t extent[2], tsr_tv width) {
+    bool turned = x->turned[side], after = turned && x->by_transpose;
+    tsr_tv one = tsr_tile_int(p, TSR_I64, 1);
+    tsr_tile_block b = {.rank = 2};
+    b.base = tsr_tile_elem2(p, TSR_S_ADD, mul64(p, start[turned], width), start[!turned]);
+    for (int i = 0; i < 2; i++) {
+        int at = after ? !i : i;
+        b.extent[at] = extent[i], b.stride[at] = (i == 0) != turned ? width : one;
+        b.lo[at] = TSR_TV_NONE, b.hi[at] = left[i];
+    }
+    tsr_tv v = tsr_tile_load(p, buf, &b, TSR_TV_NONE);
+    return after ? tsr_tile_transpose(p, v, (int[]){1, 0}) : v;
+}
+
+static tsr_tile *product_program(tsr_ctx *c, const struct product *x) {
+    tsr_tile *p = tsr_tile_new(c, "product");
+    tsr_tv a = tsr_tile_arg_buf(p, x->in, TSR_TILE_IN, "a"), b = tsr_tile_arg_buf(p, x->in, TSR_TILE_IN, "b");
+    tsr_tv bias = tsr_tile_arg_buf(p, x->acc, TSR_TILE_IN, "bias");
+    tsr_tv out = tsr_tile_arg_buf(p, x->acc, TSR_TILE_OUT, "c");
+    tsr_tv size[3], start[3], left[3], next;
+    for (int i = 0; i < 3; i++) size[i] = tsr_tile_arg(p, TSR_I64, "size");
+    tsr_tv zero = tsr_tile_int(p, TSR_I64, 0), one = tsr_tile_int(p, TSR_I64, 1);
+    for (int i = 0; i < 2; i++) {
+        start[i] = mul64(p, tsr_tile_pid(p, i), tsr_tile_int(p, TSR_I64, x->tile[i]));
+        left[i] = tsr_tile_elem2(p, TSR_S_SUB, size[i], start[i]);
+    }
+    tsr_tv acc = tsr_tile_broadcast(p, tsr_tile_int(p, x->acc, 0), 2, x->tile);
+    start[2] = tsr_tile_for(p, zero, size[2], tsr_tile_int(p, TSR_I64, x->tile[2]), 1, &acc, &next);
+    left[2] = tsr_tile_elem2(p, TSR_S_SUB, size[2], start[2]);
+    tsr_tv va = window_of(p, x, 0, a, (tsr_tv[]){start[0], start[2]}, (tsr_tv[]){left[0], left[2]},
+        (int64_t[]){x->tile[0], x->tile[2]}, x->turned[0] ? size[0] : size[2]);
+    tsr_tv vb = window_of(p, x, 1, b, (tsr_tv[]){start[2], start[1]}, (tsr_tv[]){left[2], left[1]},
+        (int64_t[]){x->tile[2], x->tile[1]}, x->turned[1] ? size[2] : size[1]);
+    if (x->scaled) va = tsr_tile_elem2(p, TSR_S_ADD, va, va);
+    next = tsr_tile_dot(p, va, vb, next);
+    tsr_tile_yield(p, 1, &next);
+    tsr_tile_end(p, 1, &acc);
+    tsr_tile_block row = {.rank = 2, .extent = {1, x->tile[1]}, .base = start[1], .stride = {zero, one},
+        .lo = {TSR_TV_NONE, TSR_TV_NONE}, .hi = {TSR_TV_NONE, left[1]}};
+    acc = tsr_tile_elem2(p, TSR_S_ADD, acc, tsr_tile_load(p, bias, &row, TSR_TV_NONE));
+    acc = tsr_tile_elem2(p, TSR_S_MAX, acc, tsr_tile_int(p, x->acc, 0));
+    tsr_tile_block block = {.rank = 2, .extent = {x->tile[0], x->tile[1]}, .stride = {size[1], one},
+        .lo = {TSR_TV_NONE, TSR_TV_NONE}, .hi = {left[0], left[1]}};
+    block.base = tsr_tile_elem2(p, TSR_S_ADD, mul64(p, start[0], size[1]), start[1]);
+    tsr_tile_store(p, out, &block, acc);
+    return tsr_tile_finish(p) == TSR_OK ? p : (tsr_tile_free(p), NULL);
+}
+
+static struct product random_product(const tsr_dtype kinds[][2], int n) {
+    int kind = (int)pick(n);
+    struct product x = {.in = kinds[kind][0], .acc = kinds[kind][1], .turned = {pick(2), pick(2)},
+        .by_transpose = pick(2)};
+    x.scaled = pick(3) == 0 && kind_of(x.in) != TSR_KIND_COMPLEX;
+    for (int i = 0; i < 2; i++) x.tile[i] = pick(4) ? (int64_t)8 << pick(5) : test_int(1, 70);
+    x.tile[2] = pick(3) ? (int64_t)16 << pick(4) : test_int(1, 70);
+    for (int i = 0; i < 3; i++) x.size[i] = test_int(1, 2 * x.tile[i] + 3);
+    return x;
+}
+
+struct product_data {
+    unsigned char *a, *b, *bias, *got, *want;
+    size_t bytes[5];
+    int64_t grid[3];
+};
+
+static unsigned char *filled(tsr_dtype t, int64_t n, size_t *bytes) {
+    *bytes = (size_t)(n + 2) * emit_size(t);
+    unsigned char *p = calloc(1, *bytes);
+    for (int64_t i = 0; i < n; i++) {
+        struct el e = {test_normal(), test_normal(), test_int(-100, 100)};
+        e.f = is_float(t) ? round_to(t, e.f) : 0, e.g = is_float(t) ? round_to(t, e.g) : 0;
+        set(t, p, i, e);
+    }
+    return p;
+}
+
+static void open_product(struct product_data *d, const struct product *x) {
+    const int64_t *s = x->size;
+    d->a = filled(x->in, s[0] * s[2], &d->bytes[0]), d->b = filled(x->in, s[2] * s[1], &d->bytes[1]);
+    d->bias = filled(x->acc, s[1], &d->bytes[2]);
+    d->got = filled(x->acc, s[0] * s[1], &d->bytes[3]), d->want = filled(x->acc, s[0] * s[1], &d->bytes[4]);
+    memset(d->got, 0x41, d->bytes[3]), memset(d->want, 0x41, d->bytes[4]);
+    for (int i = 0; i < 2; i++) d->grid[i] = (s[i] + x->tile[i] - 1) / x->tile[i];
+    d->grid[2] = 1;
+}
+
+static void close_product(struct product_data *d) {
+    free(d->a), free(d->b), free(d->bias), free(d->got), free(d->want);
+}
+
+static void run_product(void *so, int i, const struct product *x, tsr_tile *p, const struct emit_gpu_info *info,
+    double tolerance) {
+    struct product_data d;
+    union vm_arg a[7] = {0};
+    void *argument[11], *scratch = NULL;
+    char name[24];
+    snprintf(name, sizeof name, "simt_k%d", i);
+    simt_run_fn *run = (simt_run_fn *)(uintptr_t)dlsym(so, "simt_run");
+    simt_fn *kernel = (simt_fn *)(uintptr_t)dlsym(so, name);
+    if (!CHECK(run && kernel)) return;
+    open_product(&d, x);
+    unsigned char *const buf[4] = {d.a, d.b, d.bias, d.want};
+    for (int j = 0; j < 4; j++) a[j].buf.p = buf[j], a[j].buf.bytes = d.bytes[j];
+    for (int j = 0; j < 3; j++) a[4 + j].i64 = x->size[j], argument[7 + j] = &d.grid[j];
+    naive_run(p, d.grid, a);
+    a[3].buf.p = d.got;
+    for (int j = 0; j < 7; j++) argument[j] = &a[j];
+    if (info->scratch_bytes) scratch = aligned_alloc(256, info->scratch_bytes * GROUPS);
+    argument[10] = &scratch;
+    run(kernel, argument, 1 + (unsigned)pick(GROUPS), (unsigned)info->threads);
+    free(scratch);
+    int wrong = 0;
+    for (int64_t n = 0; n < x->size[0] * x->size[1]; n++) {
+        struct el g = get(x->acc, d.got, n, true), w = get(x->acc, d.want, n, true);
+        wrong += tolerance > 0 && is_float(x->acc) ? !(fabs(g.f - w.f) <= tolerance * (double)x->size[2])
+            : g.i != w.i || g.f != w.f || g.g != w.g;
+    }
+    CHECK_MSG(wrong == 0, "%d of %lld elements differ", wrong, (long long)(x->size[0] * x->size[1]));
+    CHECK_MSG(memcmp(d.got + d.bytes[3] - emit_size(x->acc), d.want + d.bytes[4] - emit_size(x->acc),
+        emit_size(x->acc)) == 0, "the end of the buffer was written over");
+    close_product(&d);
+}
+
+static void check_products(const struct emit_gpu_target *t, const tsr_dtype kinds[][2], int kinds_n, double tolerance) {
+    struct product x[PRODUCTS];
+    tsr_tile *p[PRODUCTS];
+    struct emit_gpu_info info[PRODUCTS];
+    bool claimed[PRODUCTS];
+    struct str body, text;
+    const char *why;
+    if (system("c++ --version >/dev/null 2>&1")) SKIP("needs a C++ compiler named c++");
+    tsr_ctx *c = test_ctx();
+    str_init(&body, c), str_init(&text, c);
+    for (int i = 0; i < PRODUCTS; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "k%d", i);
+        x[i] = random_product(kinds, kinds_n);
+        p[i] = product_program(c, &x[i]);
+        claimed[i] = p[i] && CHECK(emit_gpu_kernel(&body, c, p[i], t, name, &info[i], &why));
+    }
+    emit_gpu_prelude(&text, t, body.s);
+    str_put(&text, body.s);
+    void *so = CHECK_OK(c) && CHECK(!text.failed) ? compile_simt(text.s, PRODUCTS, claimed) : NULL;
+    CHECK(so != NULL);
+    for (int i = 0; so && i < PRODUCTS; i++) {
+        test_case("%s x %s, tile %d x %d x %d of %d x %d x %d", tsr_dtype_name(x[i].in), tsr_dtype_name(x[i].acc),
+            (int)x[i].tile[0], (int)x[i].tile[1], (int)x[i].tile[2], (int)x[i].size[0], (int)x[i].size[1],
+            (int)x[i].size[2]);
+        if (claimed[i]) run_product(so, i, &x[i], p[i], &info[i], tolerance);
+    }
+    if (so) dlclose(so);
+    struct nvrtc_run r;
+    if (t->lang == EMIT_CUDA && nvrtc_open(&r) && nvrtc_knows(&r, t->arch)) {
+        test_case("compute_%d", t->arch);
+        CHECK(nvrtc_compile(&r, text.s, t->arch) > 0);
+    }
+    for (int i = 0; i < PRODUCTS; i++) tsr_tile_free(p[i]);
+    str_release(&body), str_release(&text);
+    test_ctx_close(c);
+}
+
+TEST(products) {
+    static const tsr_dtype kinds[][2] = {{TSR_F32, TSR_F32}, {TSR_F16, TSR_F32}, {TSR_BF16, TSR_F32},
+        {TSR_F64, TSR_F64}, {TSR_I8, TSR_I32}, {TSR_U8, TSR_I32}, {TSR_I64, TSR_I64}, {TSR_F32, TSR_F64}};
+    struct emit_gpu_target t = target_of(EMIT_CUDA);
+    check_products(&t, kinds, (int)(sizeof kinds / sizeof *kinds), 0);
 }
 
 /* ---- NVRTC ---- */
