@@ -2,7 +2,7 @@
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: all demo test lint install bench fuzz clean
+.PHONY: all demo test lint replay install bench fuzz clean
 all: build/release/build.ninja
 	@cmake --build build/release -j $(JOBS)
 
@@ -20,6 +20,10 @@ test:
 
 lint:
 	@sh tools/lint.sh
+
+# Plans and emitted text of the known graphs beside those of a base commit: BASE=rev, else where the branch began.
+replay:
+	@sh tools/replay.sh
 
 install: all
 	cmake --install build/release --prefix "$(PREFIX)"

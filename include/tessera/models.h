@@ -32,6 +32,12 @@ tsr_node *tsr_gpt_loss(tsr_ctx *c, const tsr_gpt *m, tsr_node *const *param, tsr
  * after each, and a linear layer. Modules conv1, conv2, fc. */
 tsr_nn *tsr_convnet(tsr_ctx *c, int64_t height, int64_t width, int64_t classes);
 
+/* ---- residual networks of bottleneck blocks (He et al., "Deep residual learning for image recognition", 2015) -------
+ * (B, 3, H, W) -> logits (B, classes). ResNet-50: blocks {3, 4, 6, 3}, width 64, classes 1000; ResNet-101: {3, 4, 23,
+ * 3}. Modules and parameters have the names of the published weights ("layer1.0.conv1.weight"). In training, batch norm
+ * uses and updates statistics. */
+tsr_nn *tsr_resnet(tsr_ctx *c, const int64_t blocks[4], int64_t width, int64_t classes);
+
 #ifdef __cplusplus
 }
 #endif

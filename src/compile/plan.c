@@ -85,6 +85,14 @@ struct plan_step *plan_step_add(tsr_plan *p, enum step_kind kind, const char *la
     return &p->step.v[p->step.n - 1];
 }
 
+void plan_programs(const tsr_plan *p, plan_visit *visit, void *user) {
+    for (size_t i = 0; i < p->step.n; i++) {
+        const struct plan_step *s = &p->step.v[i];
+        if (s->program) visit(user, s->program, s->label);
+        for (int j = 0; j < s->nsub; j++) plan_programs(s->sub[j], visit, user);
+    }
+}
+
 int plan_root(const tsr_plan *p, int slot) {
     while (p->slot.v[slot].kind == SLOT_ALIAS) slot = p->slot.v[slot].root;
     return slot;

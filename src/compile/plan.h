@@ -127,6 +127,9 @@ tsr_status plan_finish(tsr_plan *p, tsr_fn *lowered);
  * only for some sizes is added to its checks. EFORMAT: the first that is broken. */
 tsr_status plan_check(tsr_plan *p);
 const char *lib_step_name(const char *name); /* the same name as a constant; NULL: no library kernel has it */
+/* Every tile program of the plan and of the plans inside it, in order; the label is its step's. */
+typedef void plan_visit(void *user, const tsr_tile *program, const char *label);
+void plan_programs(const tsr_plan *p, plan_visit *visit, void *user);
 int plan_root(const tsr_plan *p, int slot); /* the slot that owns the memory: follows ALIAS */
 
 /* The compiler's options, from the environment and the caller. */

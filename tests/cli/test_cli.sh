@@ -159,7 +159,7 @@ ok "predict is JSON" json "$work/p.jsonl"
 ok "plan" exits 0 "kernels 1," "$program" plan norm
 ok "plan prints JSON" sh -c "'$program' plan convnet --json >'$work/plan.jsonl'"
 ok "plan is JSON" json "$work/plan.jsonl"
-ok "unknown graph" exits 2 "softmax, norm, mlp, convnet, gpt" "$program" plan resnet
+ok "unknown graph" exits 2 "softmax, norm, mlp, convnet, resnet" "$program" plan toaster
 ok "predict prints all" test "$(wc -l <"$work/p.jsonl")" = 4
 ok "no escapes in a pipe" sh -c "! '$program' predict '$work/whole.safetensors' | grep -q '$(printf '\033')'"
 
@@ -201,6 +201,12 @@ ok "kill -9: the rest of the losses" same_tail "$work/rest.jsonl"
 done_before=$(losses "$work/stop.jsonl" | wc -l) # 40 or more: the signal takes its time
 ok "kill -9: at most a checkpoint's steps again" test "$(wc -l <"$work/got")" -le $((90 - done_before + 7))
 ok "kill -9: same model" cmp "$work/stop.safetensors" "$work/whole.safetensors"
+
+# ---- emitted text as files
+ok "plan --dump" "$program" plan --dump "$work/dump" norm
+ok "plan --dump: C" grep -q "void k0" "$work/dump/norm.c"
+ok "plan --dump: CUDA C" grep -q "__global__" "$work/dump/norm.cu"
+ok "plan --dump: a folder that cannot be" exits 1 "the folder cannot be made" "$program" plan --dump /proc/none/x norm
 
 # ---- devices
 ok "devices" exits 0 "cpu" "$program" devices

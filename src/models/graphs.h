@@ -1,0 +1,18 @@
+/* graphs.h: a fixed list of graphs of known models: what plans, emitted text and compile times are compared on. */
+#ifndef MODELS_GRAPHS_H
+#define MODELS_GRAPHS_H
+
+#include "tessera/models.h"
+
+enum { MODEL_GRAPH_RESULTS = 256 }; /* most results of one */
+
+struct model_graph {
+    const char *name, *about;
+    int (*build)(tsr_ctx *c, tsr_nn *net, tsr_node **out);
+    tsr_nn *(*net)(tsr_ctx *c); /* its variables, made before the fn; NULL: its parameters are the fn's */
+};
+const struct model_graph *model_graph_at(int i); /* NULL past the end */
+/* The graph as a fn of constant extents; nothing is computed. NULL: error recorded. */
+tsr_fn *model_graph_build(tsr_ctx *c, const struct model_graph *g);
+
+#endif
