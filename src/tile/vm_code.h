@@ -117,6 +117,7 @@ bool vm_make_load(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const
     int matrix,
                   size_t offset);
 bool vm_make_store(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct tile_inst *in);
+void vm_stream(char *to, const char *from, size_t n); /* memcpy past the caches */
 void vm_stream_end(void); /* makes streamed stores visible to other threads, in order with what follows */
 bool vm_make_gather(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct tile_inst *in);
 

@@ -130,7 +130,7 @@ static void rows_in(const struct block *b, char *tile, int64_t tile_row, int64_t
 
 /* Contiguous bytes past the caches: a result that is greater than the last of them would only push others out, and the
  * lines that are about to be overwritten need not be read. What was streamed is seen after vm_stream_end. */
-static void stream_out(char *to, const char *from, size_t n) {
+void vm_stream(char *to, const char *from, size_t n) {
 #ifdef __SSE2__
     size_t head = -(uintptr_t)to & 15;
     if (n < 64) head = n;
@@ -153,7 +153,7 @@ static void rows_stream(const struct block *b, char *tile, int64_t tile_row, int
     (void)tile_col, (void)buf_col;
     int64_t z = (int64_t)b->size;
     for (int64_t i = 0; i < rows; i++)
-        stream_out(buf + (at + i * buf_row) * z, tile + i * tile_row * z, (size_t)(cols * z));
+        vm_stream(buf + (at + i * buf_row) * z, tile + i * tile_row * z, (size_t)(cols * z));
 }
 
 static void rows_out(const struct block *b, char *tile, int64_t tile_row, int64_t tile_col, char *buf, int64_t at,
