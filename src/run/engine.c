@@ -18,12 +18,12 @@ static uint64_t header_hash(const struct engine_header *h) {
 
 /* Of each captured value and variable the bytes, in mem; NULL for explicit parameters. They are read while no fn is
  * open and become literals inside the new one: as literals of the outside they would be captured again. */
-static bool read_values(tsr_ctx *c, const tsr_fn *f, struct arena *mem, void **value) {
+static bool read_values(tsr_ctx *c, const tsr_fn *f, bool open, struct arena *mem, void **value) {
     for (size_t i = 0; i < f->param.n; i++) {
         const struct fn_param *p = &f->param.v[i];
         tsr_node *n = p->kind == PARAM_VAR ? p->var->value : p->outside;
         size_t bytes;
-        if (p->kind == PARAM_EXPLICIT) continue;
+        if (p->kind == PARAM_EXPLICIT || (open && p->kind == PARAM_VAR)) continue;
         if (tsr_is_poison(n) || tsr_eval(c, 1, &n) || !type_bytes(n->type, &bytes)) return false;
         if (!(value[i] = arena_alloc(mem, bytes + 1)) || tsr_read(c, n, value[i], bytes)) return false;
     }
@@ -34,8 +34,8 @@ static bool freeze_params(tsr_ctx *c, const tsr_fn *f, void *const *value, tsr_n
     for (size_t i = 0; i < f->param.n; i++) {
         const struct fn_param *p = &f->param.v[i];
         const struct attr *name = node_attr(p->node, ATTR_NAME);
-        arg[i] = value[i] ? tsr_const(c, p->node->type, value[i])
-            : tsr_param(c, p->node->type, name ? name->str : NULL);
+        const char *text = p->kind == PARAM_VAR ? p->var->name : name ? name->str : NULL;
+        arg[i] = value[i] ? tsr_const(c, p->node->type, value[i]) : tsr_param(c, p->node->type, text);
         if (tsr_is_poison(arg[i])) return false;
     }
     for (size_t i = 0; i < f->size.n; i++)
@@ -43,7 +43,7 @@ static bool freeze_params(tsr_ctx *c, const tsr_fn *f, void *const *value, tsr_n
     return true;
 }
 
-tsr_fn *engine_freeze(tsr_ctx *c, tsr_fn *f) {
+tsr_fn *engine_freeze(tsr_ctx *c, tsr_fn *f, bool open) {
     if (f->assign.n)
         return err_set(c, TSR_EUNSUPPORTED, "engine of %s: it assigns variable %s; an engine has no state: return the "
             "new value as a result instead", f->name, f->assign.v[0]->name), NULL;
@@ -55,7 +55,7 @@ tsr_fn *engine_freeze(tsr_ctx *c, tsr_fn *f) {
     tsr_node **arg = arena_array(&mem, f->param.n + 1, sizeof *arg);
     tsr_node **out = arena_array(&mem, f->result.n + 1, sizeof *out);
     tsr_fn *g = NULL;
-    if (scope && value && arg && out && read_values(c, f, &mem, value) && !tsr_fn_begin(c, f->name)) {
+    if (scope && value && arg && out && read_values(c, f, open, &mem, value) && !tsr_fn_begin(c, f->name)) {
         bool ok = freeze_params(c, f, value, arg);
         if (ok) fn_splice(c, f, arg, out, NULL);
         if (ok) g = tsr_fn_end(c, f->nresult, out);
@@ -112,7 +112,7 @@ static tsr_status save_plan(tsr_ctx *c, const char *path, const tsr_plan *p, con
 
 tsr_status tsr_engine_save(tsr_ctx *c, const char *path, tsr_fn *f) {
     if (err_any(c)) return tsr_error_status(c);
-    tsr_fn *frozen = engine_freeze(c, f);
+    tsr_fn *frozen = engine_freeze(c, f, false);
     struct compile_opts o = {.fuse = env_int("TSR_FUSE") != 0, .check = (int)env_int("TSR_CHECK")};
     tsr_plan *p = frozen ? compile_fn(c, frozen, &o) : NULL;
     tsr_status s = p ? save_plan(c, path, p, frozen) : tsr_error_status(c);

@@ -73,7 +73,8 @@ void engine_body_release(tsr_ctx *c, struct engine_body *b);
 /* engine_read.c: the body of e (header checked) -> plan and signature. name: for messages. */
 tsr_status engine_read(tsr_engine *e, const uint8_t *body, const char *name);
 
-/* f with its captures and variables as literals: the caller's. NULL: error recorded. */
-tsr_fn *engine_freeze(tsr_ctx *c, tsr_fn *f);
+/* f closed: its captures become literals, and its variables literals too, or (open) explicit parameters behind the
+ * others, in order of first use, named as they are. The caller's; NULL: error recorded. */
+tsr_fn *engine_freeze(tsr_ctx *c, tsr_fn *f, bool open);
 
 #endif

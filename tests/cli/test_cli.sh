@@ -115,8 +115,15 @@ ok "print" exits 0 "stablehlo.transpose %arg0, dims = [1, 0]" "$program" print "
 ok "print generic" exits 0 '"stablehlo.add"(' "$program" print "$work/f.mlir" --generic
 ok "what is printed can be run" sh -c "'$program' print '$work/f.mlir' >'$work/g.mlir' &&
     '$program' run '$work/g.mlir' -i '$work/x.npy' | grep -q '2 8 4 10 6 12'"
+ok "compile a C file" exits 0 "a C file of" "$program" compile "$work/f.mlir" -o "$work/f.c"
+ok "its header" grep -q "int f_run(const void" "$work/f.h"
+ok "compile a C file with its gradient" exits 1 "gradient" "$program" compile "$work/f.mlir" -o "$work/g.c" --with-backward
+ok "no such size" exits 1 "no size of that name" "$program" compile "$work/f.mlir" -o "$work/f.c" --size B=4
+ok "a wrong size" exits 1 "NAME=NUMBER" "$program" compile "$work/f.mlir" -o "$work/f.c" --size B
+ok "a wrong name" exits 2 "no C identifier" "$program" compile "$work/f.mlir" -o "$work/f.c" --name 3x
+ok "sizes of an engine" exits 1 "leave out --size" "$program" compile "$work/f.mlir" -o "$work/f.tsr" --size B=4
 ok "compile needs an output" exits 2 "say what to write" "$program" compile "$work/f.mlir"
-ok "compile to what" exits 2 "ends with" "$program" compile "$work/f.mlir" -o "$work/f.exe"
+ok "compile to what" exits 2 "ends with none" "$program" compile "$work/f.mlir" -o "$work/f.exe"
 ok "compile an engine" exits 0 "result 0 f32[3,2]" "$program" compile "$work/f.mlir" -o "$work/f.tsr"
 ok "run an engine" exits 0 "result 0: f32[3,2] 2 8 4 10 6 12" "$program" run "$work/f.tsr" --verify -i "$work/x.npy"
 ok "print an engine" exits 0 "plan main: 1 steps" "$program" print "$work/f.tsr"

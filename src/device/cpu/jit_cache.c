@@ -54,8 +54,7 @@ bool jit_tool_find(struct jit_tool *t) {
     return true;
 }
 
-/* Runs the compiler on `from`; its words go to `log`. */
-static bool run_compiler(struct jit_tool *t, const char *from, const char *to, const char *log) {
+bool jit_tool_make(struct jit_tool *t, const char *from, const char *to, const char *log) {
     const char *argv[FLAGS + 8] = {t->compiler};
     int n = 1, status = 0;
     pid_t pid;
@@ -115,7 +114,7 @@ static void *compile(struct jit_tool *t, const char *prelude, const char *text, 
     snprintf(to, sizeof to, "%s/k.so", dir);
     snprintf(log, sizeof log, "%s/log", dir);
     double start = clock_seconds();
-    bool built = write_text(from, prelude, text) && run_compiler(t, from, to, log);
+    bool built = write_text(from, prelude, text) && jit_tool_make(t, from, to, log);
     void *so = NULL;
     if (built) log_line(1, "C tier: %zu bytes of text compiled in %.2f s", strlen(text), clock_seconds() - start);
     if (built && cache_put_file(&t->cache, key, suffix, to) && cache_path(&t->cache, key, suffix, entry))

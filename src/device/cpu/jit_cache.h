@@ -21,6 +21,8 @@ bool jit_tool_find(struct jit_tool *t);
 /* The two texts, one behind the other, as a loaded shared object (dlopen), from the cache or from the compiler; NULL:
  * it could not be had (said at TSR_DEBUG=1). */
 void *jit_tool_build(struct jit_tool *t, const char *prelude, const char *text);
+/* The compiler run once, with the tier's flags: a C file to a shared object; its words are added to `log`. */
+bool jit_tool_make(struct jit_tool *t, const char *from, const char *to, const char *log);
 void jit_tool_stop(struct jit_tool *t); /* from another thread: ends a compiler that runs; later builds give NULL */
 
 #endif
