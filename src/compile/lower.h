@@ -228,7 +228,8 @@ struct index *domain_index(struct kern *k, const tsr_type *t, const int *axis, c
 /* ---- tile sizes (tune.c) ---- */
 /* Tile extents for n axes, outermost first; 1: no tile axis. At most 4 tile axes. live: tiles alive at a time, of
  * `bytes` an element. */
-void tune_loop(int n, const tsr_extent *const *dim, int bytes, int live, int64_t *tile);
+const struct tile_budget *tune_budget(const struct lower *L); /* the device's, or the host's */
+void tune_loop(const struct tile_budget *b, int n, const tsr_extent *const *dim, int bytes, int live, int64_t *tile);
 int64_t tune_round(const tsr_extent *e, int64_t most); /* least power of two >= the extent, or `most` */
 /* At most `most` of an extent: an even part of a small one (28: all 28, two of 14, four of 7), rounded up to eighths of
  * a power of two so that neighbouring shapes share a program; a power of two of others. */

@@ -17,7 +17,7 @@
  * the load), and the roots are pulled around the accumulator, which is remembered as the value of the hero. */
 #include "compile/lower.h"
 
-enum { CHUNK = 256, MOST_M = 128, MOST_N = 256, LEAST_MN = 2048, BLOCKS = 8, UNKNOWN = 256, FEW = 8 };
+enum { CHUNK = 256, UNKNOWN = 256, FEW = 8 };
 
 enum role { ROLE_GRID, ROLE_M, ROLE_N, ROLE_K }; /* of an axis of the iteration space */
 
@@ -148,11 +148,11 @@ static int64_t blocks_of(const struct contraction *o, enum role role, int64_t mo
     return (n + most - 1) / most;
 }
 
-/* Large tiles share what they load; small problems are cut until there are BLOCKS of them for the threads. */
-static void choose_tiles(struct contraction *o) {
-    int64_t m = MOST_M, n = MOST_N, grid = blocks_of(o, ROLE_GRID, 1);
-    while (m * n > LEAST_MN && grid * blocks_of(o, ROLE_M, m) * blocks_of(o, ROLE_N, n) < BLOCKS) *(m * 2 > n ? &m
-        : &n) /= 2;
+/* Large tiles share what they load; small problems are cut until there are enough of them for the threads. */
+static void choose_tiles(struct contraction *o, const struct tile_budget *b) {
+    int64_t m = b->dot_m, n = b->dot_n, grid = blocks_of(o, ROLE_GRID, 1);
+    while (m * n > b->dot_least && grid * blocks_of(o, ROLE_M, m) * blocks_of(o, ROLE_N, n) < b->dot_blocks)
+        *(m * 2 > n ? &m : &n) /= 2;
     for (int i = 0; i < o->g.n; i++) o->tile[i] = 1;
     if (o->conv) choose_single(o);
     tile_role(o, ROLE_K, CHUNK, o->conv ? 3 : 1);
@@ -429,6 +429,6 @@ bool lower_contract(struct lower *L, int cluster) {
     for (size_t i = 0; i < cl->root.n; i++)
         if (lower_new_slot(L, lower_node(L, cl->root.v[i]), 0) < 0) return false;
     scan_space(L, cluster, &o);
-    choose_tiles(&o);
+    choose_tiles(&o, tune_budget(L));
     return kern_write(L, cluster, body, &o);
 }

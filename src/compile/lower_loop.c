@@ -58,6 +58,6 @@ bool lower_loop(struct lower *L, int cluster) {
         if (lower_new_slot(L, n, 0) < 0) return false;
     }
     domain_groups(L->c, &d, &o.g);
-    tune_loop(o.g.n, o.g.dim, bytes < 4 ? 4 : bytes, 4, o.tile);
+    tune_loop(tune_budget(L), o.g.n, o.g.dim, bytes < 4 ? 4 : bytes, 4, o.tile);
     return kern_write(L, cluster, body, &o);
 }

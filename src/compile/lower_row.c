@@ -13,7 +13,7 @@
  * axes go by in steps of DEEP. */
 #include "compile/lower.h"
 
-enum { LONGEST = 2048, CHUNK = 1024, ELEMENTS = 2048, DEEP = 8, WIDE = 256 };
+enum { LONGEST = 2048, CHUNK = 1024, DEEP = 8, WIDE = 256 };
 
 struct rows {
     const tsr_node *hero;
@@ -35,7 +35,7 @@ struct place {
 
 /* ---- shape of the work ---- */
 
-static void choose_tiles(struct rows *o) {
+static void choose_tiles(struct rows *o, int64_t most) {
     int n = o->g.n;
     o->row_tile = o->deep_tile = -1;
     for (int i = 0; i < n; i++) {
@@ -52,7 +52,7 @@ static void choose_tiles(struct rows *o) {
         o->once[o->deep_tile] = length <= deep;
     }
     if (o->row_tile < 0) return;
-    int64_t rows = !inner ? WIDE : o->once[o->deep_tile] ? ELEMENTS / deep : 1; /* a walk reads one contiguous run */
+    int64_t rows = !inner ? WIDE : o->once[o->deep_tile] ? most / deep : 1; /* a walk reads one contiguous run */
     o->tile[o->row_tile] = tune_round(o->g.dim[o->row_tile], rows);
 }
 
@@ -251,6 +251,6 @@ bool lower_row(struct lower *L, int cluster) {
     for (size_t i = 0; i < cl->root.n; i++)
         if (lower_new_slot(L, lower_node(L, cl->root.v[i]), 0) < 0) return false;
     scan_domain(L, cluster, &o);
-    choose_tiles(&o);
+    choose_tiles(&o, tune_budget(L)->row_elements);
     return kern_write(L, cluster, body, &o);
 }

@@ -106,7 +106,7 @@ bool lower_scan(struct lower *L, int cluster) {
     for (int i = 0; i < o.g.n; i++)
         if (i != o.along) kept[m++] = o.g.dim[i];
     int64_t chunk = inner ? tune_round(o.g.dim[o.along], CHUNK) : 1;
-    tune_loop(m, kept, 4 * (int)chunk, 4, tile);
+    tune_loop(tune_budget(L), m, kept, 4 * (int)chunk, 4, tile);
     m = 0;
     for (int i = 0; i < o.g.n; i++) o.tile[i] = i == o.along ? chunk : tile[m++];
     return kern_write(L, cluster, body, &o);

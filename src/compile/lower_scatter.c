@@ -212,13 +212,13 @@ static bool body(struct kern *k, const void *arg) {
 }
 
 /* The other axes first, from the innermost; then as many rows as the box still holds. */
-static void choose_tiles(struct scatter *o) {
+static void choose_tiles(struct scatter *o, const struct tile_budget *b) {
     const tsr_extent *other[TSR_MAX_RANK * 2];
     int64_t tile[TSR_MAX_RANK * 2], box = 1;
     int m = 0;
     for (int i = 0; i < o->g.n; i++)
         if (i != o->along) other[m++] = o->g.dim[i];
-    tune_loop(m, other, tsr_dtype_of(o->acc)->bytes, 4, tile);
+    tune_loop(b, m, other, tsr_dtype_of(o->acc)->bytes, 4, tile);
     m = 0;
     for (int i = 0; i < o->g.n; i++)
         if (i != o->along) box *= o->tile[i] = tile[m++];
@@ -250,6 +250,6 @@ bool lower_scatter(struct lower *L, int cluster) {
         o.along = o.g.n;
         o.g.dim[o.g.n++] = ext_int(L->c, 1);
     }
-    choose_tiles(&o);
+    choose_tiles(&o, tune_budget(L));
     return kern_write(L, cluster, body, &o);
 }

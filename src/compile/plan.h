@@ -13,6 +13,7 @@
 #define COMPILE_PLAN_H
 
 #include "graph/comm.h"
+#include "tile/budget.h"
 
 enum slot_kind {
     SLOT_PARAM,  /* parameter `index` of the fn (explicit, captures, variables) */
@@ -136,6 +137,7 @@ int plan_root(const tsr_plan *p, int slot); /* the slot that owns the memory: fo
 struct compile_opts {
     bool fuse;  /* false: one kernel an op */
     int check;  /* TSR_CHECK */
+    const struct tile_budget *tiles; /* sizes the device wants; NULL: the host's */
 };
 
 /* fn -> plan, all passes. NULL with the error recorded. */

@@ -2,11 +2,11 @@
  *
  * A tile program on a machine with caches is fastest when the tiles that are alive at a time stay in the first-level
  * cache and the cost of starting an instruction is spread over many elements. So a loop takes as many elements as fit
- * CACHE bytes over the number of live tiles, from the innermost axis outwards. Extents that are small constants round
- * up to a power of two, so that neighbouring shapes share a program. */
+ * the budget (tile/budget.h) over the number of live tiles, from the innermost axis outwards. Extents that are small
+ * constants round up to a power of two, so that neighbouring shapes share a program. */
 #include "compile/lower.h"
 
-enum { CACHE = 24 * 1024, MOST = 4096, FEWEST = 256, TILE_AXES = 4, UNKNOWN = 1 << 20, SMALL = 64 };
+enum { TILE_AXES = 4, UNKNOWN = 1 << 20, SMALL = 64 };
 
 int64_t tune_round(const tsr_extent *e, int64_t most) {
     int64_t hint = ext_hint(e, UNKNOWN), t = 1;
@@ -26,9 +26,11 @@ int64_t tune_divide(const tsr_extent *e, int64_t most) {
     return even < most ? even : most;
 }
 
-void tune_loop(int n, const tsr_extent *const *dim, int bytes, int live, int64_t *tile) {
-    int64_t budget = MOST;
-    while (budget > FEWEST && budget * bytes * (live > 2 ? live : 2) > CACHE) budget /= 2;
+const struct tile_budget *tune_budget(const struct lower *L) { return L->o->tiles ? L->o->tiles : &tile_budget_host; }
+
+void tune_loop(const struct tile_budget *b, int n, const tsr_extent *const *dim, int bytes, int live, int64_t *tile) {
+    int64_t budget = b->loop_most;
+    while (budget > b->loop_fewest && budget * bytes * (live > 2 ? live : 2) > b->loop_bytes) budget /= 2;
     int axes = 0;
     for (int i = n - 1; i >= 0; i--) {
         tile[i] = 1;

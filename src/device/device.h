@@ -7,6 +7,7 @@
 
 #include "base/ctx.h"
 #include "tessera/tile.h"
+#include "tile/budget.h"
 
 struct device;
 struct device_memory;
@@ -83,6 +84,7 @@ struct device {
      * one inside its allocation is a handle too, and no handle is ever read or written by the host. */
     bool host_memory;
     struct device_facts facts;
+    const struct tile_budget *tiles; /* sizes of tiles it wants; NULL: the host's */
     struct device_task task;
     uint64_t unclaimed; /* launches of tile programs that ran on the CPU because its text does not claim them */
     struct device_memory *kept; /* memory.c */

@@ -101,7 +101,7 @@ tsr_plan *runner_plan(struct runner *r, const tsr_fn *f) {
     tsr_plan *p = runner_find_plan(r, f->hash);
     if (p) return p;
     if (r->plans.n >= PLAN_CACHE_MAX) drop_plans(r);
-    struct compile_opts o = {.fuse = env_int("TSR_FUSE") != 0, .check = r->check};
+    struct compile_opts o = {.fuse = env_int("TSR_FUSE") != 0, .check = r->check, .tiles = r->d->tiles};
     double start = clock_seconds();
     if (!(p = compile_fn(r->c, f, &o))) return NULL;
     r->stats.plans_built++;

@@ -127,6 +127,7 @@ static void read_facts(struct cuda *g) {
     if (g->arch) snprintf(f->arch, sizeof f->arch, "sm_%d", g->arch);
     else snprintf(f->arch, sizeof f->arch, "%d.%d", attribute(g, CUDA_MAJOR), attribute(g, CUDA_MINOR));
     f->units = attribute(g, CUDA_UNITS);
+    g->d.tiles = &tile_budget_groups;
     f->local_bytes = (size_t)attribute(g, CUDA_LOCAL);
     g->target = (struct emit_gpu_target){.lang = v->lang, .arch = g->arch, .subgroup = attribute(g, CUDA_WARP),
         .threads = attribute(g, CUDA_THREADS), .local_bytes = f->local_bytes, .f64 = true,
