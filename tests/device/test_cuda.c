@@ -350,15 +350,16 @@ TEST(a_launch_that_is_refused) {
 /* ---- faults ---- */
 
 /* A chain of kernels with labels that differ, one for each op. */
-static tsr_status run_chain(tsr_ctx *c, int times) {
+static tsr_status run_chain(tsr_ctx *c, int ops, int times) {
     float x[64];
     fill(x, 64, 3);
-    tsr_status s = TSR_OK;
-    tsr_fn_begin(c, "chain");
+    if (tsr_fn_begin(c, "chain")) return TSR_ENOMEM;
     tsr_node *in = tsr_param(c, tsr_type_dims(c, TSR_F32, 1, (int64_t[]){64}), "x");
-    tsr_node *y = tsr_cos(c, tsr_exp(c, tsr_sin(c, tsr_sqrt(c, tsr_abs(c, in))))), *out;
+    tsr_node *y = tsr_sin(c, tsr_sqrt(c, tsr_abs(c, in))), *out;
+    if (ops > 3) y = tsr_cos(c, tsr_exp(c, y));
     tsr_fn *f = tsr_fn_end(c, 1, &y);
     tsr_node *arg = tsr_keep(c, tsr_tensor(c, TSR_F32, 1, (int64_t[]){64}, x));
+    tsr_status s = f ? tsr_error_status(c) : TSR_ENOMEM;
     for (int i = 0; i < times && !s; i++) {
         tsr_scope *scope = tsr_scope_begin(c);
         s = tsr_run(c, f, 1, &arg, &out);
@@ -404,7 +405,7 @@ TEST(a_fault_names_its_kernel) {
         if (!use("cuda")) return;
         tsr_ctx *c = chain_ctx();
         fake->fault_launch = 1 + i;
-        CHECK_EQ(run_chain(c, 4), TSR_EIO);
+        CHECK_EQ(run_chain(c, 5, 4), TSR_EIO);
         snprintf(step, sizeof step, "step %d (%s) of plan chain, graph node ", nth, op[nth]);
         CHECK_CONTAINS(tsr_error_message(c), step);
         CHECK_CONTAINS(tsr_error_message(c), "an illegal memory access was encountered");
@@ -419,7 +420,7 @@ TEST(a_fault_where_launches_leave_no_marks) {
     if (!use("cuda")) return;
     fake->no_marks = true, fake->fault_launch = 3;
     tsr_ctx *c = chain_ctx();
-    CHECK_EQ(run_chain(c, 4), TSR_EIO);
+    CHECK_EQ(run_chain(c, 5, 4), TSR_EIO);
     CHECK_CONTAINS(tsr_error_message(c), "TSR_CHECK=1 names the one that failed");
     check_dead(c);
     test_case("with TSR_CHECK");
@@ -427,7 +428,7 @@ TEST(a_fault_where_launches_leave_no_marks) {
     fake->no_marks = true, fake->fault_launch = 3;
     setenv("TSR_CHECK", "1", 1);
     c = chain_ctx();
-    CHECK_EQ(run_chain(c, 4), TSR_EIO);
+    CHECK_EQ(run_chain(c, 5, 4), TSR_EIO);
     CHECK_CONTAINS(tsr_error_message(c), "step 2 (sin) of plan chain");
     unsetenv("TSR_CHECK");
     check_dead(c);
@@ -435,9 +436,29 @@ TEST(a_fault_where_launches_leave_no_marks) {
     use("cuda");
     fake->no_recorded_marks = true, fake->fault_launch = 5 * 2 + 3;
     c = chain_ctx();
-    CHECK_EQ(run_chain(c, 4), TSR_EIO);
+    CHECK_EQ(run_chain(c, 5, 4), TSR_EIO);
     CHECK_CONTAINS(tsr_error_message(c), "one of 5 kernels of a replay");
     check_dead(c);
+}
+
+/* ---- host memory that runs out ---- */
+
+static bool chain_under_torture(tsr_ctx *c, void *arg) {
+    (void)arg;
+    bool ok = run_chain(c, 3, 3) == TSR_OK;
+    return ok && tsr_error_status(c) == TSR_OK;
+}
+
+TEST(every_host_allocation_may_fail) {
+    NEEDS_COMPILER();
+    if (!use("cuda")) return;
+    tsr_ctx *c = chain_ctx();
+    CHECK(chain_under_torture(c, NULL)); /* kernels come from the cache from now on */
+    test_ctx_close(c);
+    CHECK(torture(chain_under_torture, NULL) > 100);
+    CHECK(fake->graph_launches > 0);
+    check_released(true);
+    unsetenv("TSR_FUSE");
 }
 
 /* ---- ops ---- */
@@ -493,7 +514,7 @@ TEST(buffers_dropped_by_another_thread) {
     tsr_scope_end(c, s);
     pthread_t t;
     CHECK_EQ(pthread_create(&t, NULL, drop_buffers, buf), 0);
-    for (int i = 0; i < 6; i++) CHECK_EQ(run_chain(c, 4), TSR_OK);
+    for (int i = 0; i < 6; i++) CHECK_EQ(run_chain(c, 5, 4), TSR_OK);
     pthread_join(t, NULL);
     CHECK_OK(c);
     CHECK(fake->graph_launches > 0);

@@ -78,7 +78,8 @@ struct cuda {
     struct cuda_scratch *scratch;
     struct cuda_kernel *pending;  /* text is written, code is not made */
     struct cuda_fault fault;
-    struct cuda_recording *recording; /* being made */
+    struct cuda_recording *recording; /* being made, by a thread that holds the lock meanwhile */
+    pthread_t recorder;
     pthread_mutex_t lock;        /* of the stream's allocations: frees come from any thread */
     void **parameter;            /* (parameters) of the launch under way */
     size_t parameters;

@@ -32,7 +32,7 @@ tsr_status cuda_record_begin(struct device *d) {
         mem_del(d->c, r);
         return TSR_EUNSUPPORTED;
     }
-    g->recording = r;
+    g->recording = r, g->recorder = pthread_self();
     cuda_mark_recording(g);
     return TSR_OK;
 }
