@@ -34,6 +34,13 @@ target_compile_definitions(device_test_cuda PRIVATE FAKE_GPU="$<TARGET_FILE:fake
 target_include_directories(device_test_cuda PRIVATE tests/device)
 add_dependencies(device_test_cuda fake_gpu)
 
+# The look-alike of an OpenCL loader that tests/device/test_opencl.c loads.
+add_library(fake_cl MODULE tests/device/fake_cl.c)
+target_include_directories(fake_cl PRIVATE include src tests/device)
+target_link_libraries(fake_cl PRIVATE tsr_flags)
+target_compile_definitions(device_test_opencl PRIVATE FAKE_CL="$<TARGET_FILE:fake_cl>")
+add_dependencies(device_test_opencl fake_cl)
+
 # Scripts that test the whole: each tests/*/test_*.sh gets the build folder as its argument and ends with the harness's
 # last line.
 if(NOT CMAKE_BUILD_TYPE STREQUAL "Asan")

@@ -87,6 +87,7 @@ struct device {
     const struct tile_budget *tiles; /* sizes of tiles it wants; NULL: the host's */
     struct device_task task;
     uint64_t unclaimed; /* launches of tile programs that ran on the CPU because its text does not claim them */
+    double busy; /* seconds of finished work by the device's own clock, where it has one: the runner sets it back */
     struct device_memory *kept; /* memory.c */
 };
 /* The context's device, opened at first use by its name (tsr_config.device, TSR_DEVICE).

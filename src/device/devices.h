@@ -4,6 +4,6 @@
 
 #include "device/device.h"
 
-extern const struct device_ops device_cpu, device_cuda, device_hip, device_null;
+extern const struct device_ops device_cpu, device_cuda, device_hip, device_opencl, device_null;
 
 #endif

@@ -258,13 +258,16 @@ static tsr_status run_step(struct plan_exec *e, struct plan_binding *b, int i) {
 static tsr_status run_observed(struct plan_exec *e, struct plan_binding *b, int i, struct watch *watch) {
     struct runner *r = e->r;
     double start = r->timed ? clock_seconds() : 0;
+    r->d->busy = 0;
     const struct plan_step *step = &e->p->step.v[i];
     struct device_task around = r->d->task;
     r->d->task = (struct device_task){e->p->name, step->label, i, step->node};
     tsr_status s = run_step(e, b, i);
     r->d->task = around;
-    if (!s && r->timed && !(s = r->d->ops->sync(r->d))) trace_step(r, e->p, i, &b->step[i], start,
-        clock_seconds() - start);
+    if (!s && r->timed && !(s = r->d->ops->sync(r->d))) {
+        bool own = step->kind == STEP_KERNEL && r->d->busy > 0; /* the device knows better than our clock */
+        trace_step(r, e->p, i, &b->step[i], start, own ? r->d->busy : clock_seconds() - start);
+    }
     r->stats.bytes_moved += b->step[i].bytes_moved;
     r->stats.flops += b->step[i].flops;
     if (!s && r->nan) s = check_nan(r, e->p, b, i);
