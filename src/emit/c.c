@@ -72,7 +72,7 @@ static void move_tiles(struct writer *w, int n, const struct emit_move *m, int32
 
 /* ---- the walk ---- */
 
-static void put_origins(struct writer *w, int32_t group, int32_t at) {
+void put_origins(struct writer *w, int32_t group, int32_t at) {
     struct str s;
     str_init(&s, w->k->c);
     emit_origins(&s, w->k, group, at);

@@ -144,9 +144,13 @@ static void write_inst(struct gpu *g, int32_t at) {
     const struct tile_inst *in = &g->w.p->inst.v[at];
     int32_t group = g->w.k->member.v[at];
     if (group >= 0) {
-        if (g->w.k->group.v[group].last == at && g->staged.v[group] < 0) gpu_group(g, group);
+        if (g->w.k->group.v[group].last != at || g->staged.v[group] >= 0) return;
+        put_origins(&g->w, group, at);
+        gpu_group(g, group);
         return;
     }
+    if (in->op == TILE_REDUCE || in->op == TILE_ARGREDUCE || in->op == TILE_SCAN || in->op == TILE_DOT)
+        put_origins(&g->w, -1, at);
     switch (in->op) {
     case TILE_BUF: case TILE_ARG: return;
     case TILE_PID: put_line(&g->w, "const vm_i64 v%d = pid%d;", in->result, in->sub); return;
@@ -166,7 +170,10 @@ static void write_kernel(struct gpu *g, const char *symbol) {
     g->w.indent = 1;
     write_buffers(g);
     put_line(&g->w, "const vm_i32 lid = %s;", g->d->thread);
-    if (g->tile.m)
+    if (g->tile.mma) {
+        put_line(&g->w, "const vm_i32 wy = lid / %d, wx = lid / 32 %% %d;", 32 * g->tile.columns, g->tile.columns);
+        put_line(&g->w, "const vm_i32 group = lid %% 32 / 4, lane = lid %% 4;");
+    } else if (g->tile.m)
         put_line(&g->w, "const vm_i32 ty = lid / %d, tx = lid %% %d;", g->tile.columns, g->tile.columns);
     write_memory(g);
     put_line(&g->w, "for (vm_i64 instance = %s; instance < grid0 * grid1 * grid2; instance += %s) {", g->d->group,
@@ -200,6 +207,7 @@ bool emit_gpu_kernel(struct str *out, tsr_ctx *c, const tsr_tile *p, const struc
     struct gpu g = {.w = {.out = out, .k = &k, .p = p, .group = -1, .move_tiles = gpu_move},
         .d = emit_dialect_of(t->lang), .t = t, .threads = choose_threads(p, t)};
     gpu_choose_tile(&g);
+    gpu_choose_mma(&g);
     bool ok = gpu_stage(&g, &k) && gpu_deal(&g) && gpu_place(&g);
     if (ok) write_kernel(&g, symbol);
     if (ok && !t->f64 && needs_f64(&g, out->s + before)) *why = "it needs f64, which the device has not", ok = false;

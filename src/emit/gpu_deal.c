@@ -101,6 +101,10 @@ void gpu_own_element(struct gpu *g, long long n) {
         if (n % g->threads) put_line(&g->w, "if (e >= %lld) continue;", n);
         return;
     }
+    if (t->mma) {
+        gpu_mma_element(g);
+        return;
+    }
     put_line(&g->w, "const vm_i32 row = s / %d * %d + ty, column = s %% %d * %d + tx;", t->across, t->rows, t->across,
         t->columns);
     if (t->rows * t->down != t->m || t->columns * t->across != t->n)

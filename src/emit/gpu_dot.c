@@ -3,7 +3,8 @@
  * A product that has the program's tile (gpu_stage.c) keeps the sums of a thread's outputs in registers. Slabs of a few
  * k of both operands, converted to the accumulator's dtype, lie in local memory, twice: while a slab is worked on, the
  * threads read the next one's elements into registers, and put them down in the other half when they are done. In a
- * slab a line is an output's row or column; lines of one k are neighbours. Any other product takes a thread for each
+ * slab a line is an output's row or column; lines of one k are neighbours. Matrix units have a form of their own
+ * (gpu_mma.c). Any other product takes a thread for each
  * output and reads its operands from their arrays. */
 #include "emit/gpu_text.h"
 
@@ -108,6 +109,7 @@ static struct product product_of(const struct gpu *g, const struct tile_inst *in
 
 size_t gpu_dot_bytes(const struct gpu *g, const struct tile_inst *in) {
     if (!gpu_is_tiled(g, in)) return 0;
+    if (g->tile.mma) return gpu_mma_bytes(g);
     struct product p = product_of(g, in, 0);
     return (size_t)(2 * p.depth * (p.pitch[0] + p.pitch[1])) * emit_size(p.t);
 }
@@ -249,6 +251,7 @@ static void write_tiled(struct gpu *g, const struct tile_inst *in, int32_t at) {
 
 void gpu_dot(struct gpu *g, const struct tile_inst *in, int32_t at) {
     gpu_comment(g, in);
-    if (gpu_is_tiled(g, in)) write_tiled(g, in, at);
+    if (gpu_is_tiled(g, in) && g->tile.mma) gpu_mma(g, in, at);
+    else if (gpu_is_tiled(g, in)) write_tiled(g, in, at);
     else write_chains(g, in);
 }

@@ -28,6 +28,7 @@ struct gpu_access {
  * i * rows + ty of columns j * columns + tx, in turn i * across + j. m 0: there is none. */
 struct gpu_tile {
     int m, n, rows, columns, down, across;
+    bool mma; /* of warps instead (gpu_mma.c): rows x columns warps, a thread has down x across outputs */
 };
 /* An operand of a product. Its matrix lies row by row, k along rows (k_last) or down the columns. */
 struct gpu_side {
@@ -73,6 +74,12 @@ bool gpu_stage(struct gpu *g, struct emit_plan *k);
 bool gpu_is_tiled(const struct gpu *g, const struct tile_inst *in);
 struct gpu_side gpu_side_of(const struct gpu *g, const struct tile_inst *in, int side);
 void gpu_touch_staged(struct gpu *g, int32_t group);
+
+/* gpu_mma.c: matrix units. */
+void gpu_choose_mma(struct gpu *g);
+void gpu_mma_element(struct gpu *g);
+size_t gpu_mma_bytes(const struct gpu *g);
+void gpu_mma(struct gpu *g, const struct tile_inst *in, int32_t at);
 
 /* gpu_row.c: reductions in registers. */
 bool gpu_reduces_in_registers(const struct gpu *g, const struct tile_inst *in);

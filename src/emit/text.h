@@ -19,6 +19,7 @@ struct writer {
     const bool *dealt; /* by value, or NULL: each thread holds the tile's elements of its own, as r7[s] in turn s */
 };
 
+void put_origins(struct writer *w, int32_t group, int32_t at); /* c.c: a comment: whom the instructions serve */
 void put_line(struct writer *w, const char *fmt, ...) TSR_PRINTF(2, 3); /* indented, with a newline */
 const char *emit_type(tsr_dtype t);    /* "vm_f32" */
 const char *emit_suffix(tsr_dtype t);  /* "f32": as vmath names functions */

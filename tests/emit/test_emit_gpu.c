@@ -311,6 +311,7 @@ static void check_products(const struct emit_gpu_target *t, const tsr_dtype kind
     }
     emit_gpu_prelude(&text, t, body.s);
     str_put(&text, body.s);
+    CHECK((strstr(text.s, "tsr_mma_") != NULL) == t->tensor);
     void *so = CHECK_OK(c) && CHECK(!text.failed) ? compile_simt(text.s, PRODUCTS, claimed) : NULL;
     CHECK(so != NULL);
     for (int i = 0; so && i < PRODUCTS; i++) {
@@ -335,6 +336,19 @@ TEST(products) {
         {TSR_F64, TSR_F64}, {TSR_I8, TSR_I32}, {TSR_U8, TSR_I32}, {TSR_I64, TSR_I64}, {TSR_F32, TSR_F64}};
     struct emit_gpu_target t = target_of(EMIT_CUDA);
     check_products(&t, kinds, (int)(sizeof kinds / sizeof *kinds), 0);
+}
+
+/* Matrix units add in an order of their own: integers have all bits, floats are within k times the tolerance. Operands
+ * are of order 1, or 2 where they are doubled; tf32 has 10 bits of them. */
+TEST(products_on_matrix_units) {
+    static const tsr_dtype kinds[][2] = {{TSR_F16, TSR_F32}, {TSR_BF16, TSR_F32}, {TSR_I8, TSR_I32},
+        {TSR_U8, TSR_I32}, {TSR_F8E4M3, TSR_F32}, {TSR_F8E5M2, TSR_F32}};
+    static const tsr_dtype tf32[][2] = {{TSR_F32, TSR_F32}};
+    struct emit_gpu_target t = target_of(EMIT_CUDA);
+    t.tensor = true, t.arch = 90;
+    check_products(&t, kinds, (int)(sizeof kinds / sizeof *kinds), 1e-5);
+    t.tf32 = true, t.arch = 80;
+    check_products(&t, tf32, 1, 2e-2);
 }
 
 /* ---- NVRTC ---- */
