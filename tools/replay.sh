@@ -12,20 +12,20 @@ mkdir -p "$work"
 [ -d "$tree" ] && git -C "$tree" checkout --quiet --detach "$base" ||
     { git worktree prune; rm -rf "$tree"; git worktree add --quiet --detach "$tree" "$base" || exit 1; }
 
-# build FOLDER: the program of that tree
+# build FOLDER: the program of that tree, where `make` puts it too
 build() {
-    cmake -S "$1" -B "$2" -G Ninja -DCMAKE_BUILD_TYPE=Release -DTSR_TESTS=OFF >"$work/log" 2>&1 &&
-        cmake --build "$2" -j "$(nproc 2>/dev/null || echo 2)" --target tessera_cli >"$work/log" 2>&1 ||
+    (cd "$1" && cmake --preset release && cmake --build build/release \
+        -j "$(nproc 2>/dev/null || echo 2)" --target tessera_cli) >"$work/log" 2>&1 ||
         { echo "replay: $1 does not build:"; tail -n 20 "$work/log"; exit 1; }
 }
-build "$tree" "$work/build-base"
-build . "$work/build-here"
-if ! "$work/build-base/tessera" plan --dump "$work/base" >"$work/log" 2>&1; then
+build "$tree"
+build .
+if ! "$tree/build/release/tessera" plan --dump "$work/base" >"$work/log" 2>&1; then
     echo "replay: the base, $(git log -1 --format='%h %s' "$base"), cannot dump:"
     head -n 3 "$work/log"
     exit 1
 fi
-"$work/build-here/tessera" plan --dump "$work/here" || exit 1
+build/release/tessera plan --dump "$work/here" || exit 1
 
 same=0 differ=0
 for f in "$work"/here/* "$work"/base/*; do

@@ -107,11 +107,12 @@ enum { GRAPHS = sizeof graphs / sizeof *graphs };
 
 const struct model_graph *model_graph_at(int i) { return i >= 0 && i < GRAPHS ? &graphs[i] : NULL; }
 
-tsr_fn *model_graph_build(tsr_ctx *c, const struct model_graph *g) {
+tsr_fn *model_graph_build(tsr_ctx *c, const struct model_graph *g, tsr_nn *net) {
     tsr_node *out[MODEL_GRAPH_RESULTS];
-    tsr_nn *net = g->net ? g->net(c) : NULL;
+    tsr_nn *own = g->net && !net ? g->net(c) : NULL;
+    if (own) net = own;
     tsr_fn *f = NULL;
     if ((net || !g->net) && !tsr_fn_begin(c, g->name)) f = tsr_fn_end(c, g->build(c, net, out), out);
-    tsr_nn_free(net);
+    tsr_nn_free(own);
     return f;
 }

@@ -12,7 +12,8 @@ struct model_graph {
     tsr_nn *(*net)(tsr_ctx *c); /* its variables, made before the fn; NULL: its parameters are the fn's */
 };
 const struct model_graph *model_graph_at(int i); /* NULL past the end */
-/* The graph as a fn of constant extents; nothing is computed. NULL: error recorded. */
-tsr_fn *model_graph_build(tsr_ctx *c, const struct model_graph *g);
+/* The graph as a fn of constant extents; nothing is computed. net: g->net's, or NULL: made for the fn, which keeps its
+ * variables. NULL: error recorded. */
+tsr_fn *model_graph_build(tsr_ctx *c, const struct model_graph *g, tsr_nn *net);
 
 #endif
