@@ -15,7 +15,7 @@ demo: all
 
 # Lint, then every test program under the release and the asan build; the last line is the count.
 test:
-	@sh tools/bootstrap.sh
+	@sh tools/bootstrap.sh --tests
 	@sh tools/run_tests.sh release asan
 
 lint:

@@ -2,6 +2,8 @@
 # bootstrap.sh: what the build needs and the machine lacks is installed by the system's package manager, as root or
 # with sudo. Where that is not allowed, the one line to run is printed. Nothing missing: a few milliseconds, and the
 # package manager is not asked.
+#
+# --tests: then what some tests use and skip without (the list at the end), as far as it can be had; that never fails.
 need=""
 want() { need="$need $1"; }
 
@@ -22,28 +24,48 @@ command -v cmake >/dev/null 2>&1 || want cmake
 command -v ninja >/dev/null 2>&1 || want "$ninja"
 command -v pkg-config >/dev/null 2>&1 || want "$pkgconf"
 pkg-config --exists zlib 2>/dev/null || want "$zlib"
-[ -z "$need" ] && exit 0
 
-case $manager in
-    apt-get) install="apt-get install -y --no-install-recommends$need" refresh="apt-get update" ;;
-    dnf)     install="dnf install -y$need" refresh=true ;;
-    pacman)  install="pacman -S --noconfirm --needed$need" refresh="pacman -Sy" ;;
-    apk)     install="apk add$need" refresh="apk update" ;;
-    zypper)  install="zypper --non-interactive install$need" refresh=true ;;
-    *)       echo "Please install:$need" >&2; exit 1 ;;
-esac
-
-if [ "$(id -u)" = 0 ]; then
-    as_root=""
-elif command -v sudo >/dev/null 2>&1 && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
-    as_root="sudo"
-else
-    echo "Missing:$need. Please run as root:  $refresh && $install" >&2
-    exit 1
-fi
-echo "Installing:$need"
-export DEBIAN_FRONTEND=noninteractive
-$as_root $install >/dev/null 2>&1 || { $as_root $refresh && $as_root $install; } || {
-    echo "That did not work. Please run as root:  $refresh && $install" >&2
-    exit 1
+# get: installs what is wanted; says what to do where it cannot.
+get() {
+    [ -z "$need" ] && return 0
+    case $manager in
+        apt-get) install="apt-get install -y --no-install-recommends$need" refresh="apt-get update" ;;
+        dnf)     install="dnf install -y$need" refresh=true ;;
+        pacman)  install="pacman -S --noconfirm --needed$need" refresh="pacman -Sy" ;;
+        apk)     install="apk add$need" refresh="apk update" ;;
+        zypper)  install="zypper --non-interactive install$need" refresh=true ;;
+        *)       echo "Please install:$need" >&2; return 1 ;;
+    esac
+    if [ "$(id -u)" = 0 ]; then
+        as_root=""
+    elif command -v sudo >/dev/null 2>&1 && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
+        as_root="sudo"
+    else
+        echo "Missing:$need. Please run as root:  $refresh && $install" >&2
+        return 1
+    fi
+    echo "Installing:$need"
+    export DEBIAN_FRONTEND=noninteractive
+    $as_root $install >/dev/null 2>&1 || { $as_root $refresh && $as_root $install; } || {
+        echo "That did not work. Please run as root:  $refresh && $install" >&2
+        return 1
+    }
 }
+
+get || exit 1
+[ "$1" = --tests ] || exit 0
+
+# What tests skip without. A line: the file or command that shows it is there, the package, what is tested with it.
+need=""
+while read -r sign package what; do
+    [ -e "$sign" ] || command -v "$sign" >/dev/null 2>&1 || {
+        want "$package"
+        echo "Not here: $package ($what)"
+    }
+done <<END
+${TSR_ICD:-/etc/OpenCL/vendors/pocl.icd} pocl-opencl-icd OpenCL on the CPU
+tcc tcc the C that is written, with a compiler of another make
+END
+[ "$manager" = apt-get ] || exit 0 # the names are Debian's
+get || echo "Tests that need them will be skipped."
+exit 0

@@ -6,7 +6,7 @@ script=$(cd "$(dirname "$0")/../../tools" && pwd)/bootstrap.sh
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 sh=$(command -v sh)
-passed=0 failed=0
+passed=0 failed=0 option=""
 
 tool() { # NAME BODY
     printf '#!%s\n%s\n' "$sh" "$2" >"$work/bin/$1"
@@ -26,7 +26,7 @@ machine() {
 
 # run STATUS OUTPUT-PART ASKED: what the bootstrap should do.
 run() {
-    out=$(PATH="$work/bin" CC="" "$sh" "$script" 2>&1)
+    out=$(PATH="$work/bin" CC="" TSR_ICD="$work/icd" "$sh" "$script" $option 2>&1)
     status=$?
     asked=$(cat "$work/asked")
     if [ $status = "$1" ] && [ "$asked" = "$3" ] && case $out in *"$2"*) true ;; *) false ;; esac; then
@@ -61,6 +61,19 @@ apt-get update"
 machine 0 cmake ninja pkg-config
 rm "$work/bin/apt-get"
 run 1 "Please install: gcc" ""
+
+# What only tests need: never a failure.
+option=--tests
+machine 0 cc cmake ninja pkg-config
+run 0 "Not here: pocl-opencl-icd" "apt-get install -y --no-install-recommends pocl-opencl-icd tcc"
+: >"$work/icd"
+machine 0 cc cmake ninja pkg-config tcc
+run 0 "" ""
+machine 1000 cc cmake ninja pkg-config
+run 0 "Tests that need them will be skipped" ""
+machine 0 cc cmake ninja pkg-config
+rm "$work/bin/apt-get"
+run 0 "Not here: tcc" ""
 
 echo "$passed passed, $failed failed, 0 skipped"
 [ "$failed" = 0 ]
