@@ -10,6 +10,7 @@
 
 #include <dlfcn.h>
 #include <elf.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,11 @@
 
 enum { OK = 0, BAD_VALUE = 1, NO_MEMORY = 2, NO_DEVICE = 100, NOT_FOUND = 500, BAD_ADDRESS = 700, REFUSED = 701,
     NOT_SUPPORTED = 801, NOT_WHILE_CAPTURING = 900 };
+
+/* The stacks of fibers come and go with modules: from memory that malloc keeps, not from the system each time. */
+__attribute__((constructor)) static void keep_memory(void) {
+    mallopt(M_MMAP_THRESHOLD, 64 << 20), mallopt(M_TRIM_THRESHOLD, 1 << 30);
+}
 
 static struct fake_gpu g;
 static bool dead; /* a bad address was met */
