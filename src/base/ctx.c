@@ -41,6 +41,10 @@ tsr_ctx *tsr_open(const tsr_config *config) {
     return c;
 }
 
+tsr_ctx *ctx_beside(const tsr_ctx *c) {
+    return tsr_open(&(tsr_config){.alloc = c->alloc, .alloc_user = c->alloc_user, .threads = 1, .device = c->device});
+}
+
 void tsr_close(tsr_ctx *c) {
     if (!c) return;
     for (int s = SLOT_COUNT; s-- > 0;) ctx_slot_set(c, (enum ctx_slot)s, NULL, NULL);

@@ -21,6 +21,10 @@ void ctx_slot_set(tsr_ctx *c, enum ctx_slot s, void *state, ctx_slot_free *destr
 struct pool *ctx_pool(tsr_ctx *c);
 const char *ctx_device_name(const tsr_ctx *c);
 
+/* A context with the same allocator and one thread, for work in the background whose errors are nobody's. NULL: no
+ * memory (not recorded). */
+tsr_ctx *ctx_beside(const tsr_ctx *c);
+
 /* Record an error unless one is recorded already; always returns `s`, so `return err_set(c, TSR_EINVAL, ...)` works.
  * Never allocates. Thread safe: workers may report. A message names what was asked, what was found, what to do. */
 tsr_status err_set(tsr_ctx *c, tsr_status s, const char *fmt, ...) TSR_PRINTF(3, 4);

@@ -73,7 +73,7 @@ static void put_row(struct writer *w, struct str *s, int32_t at, const struct em
     }
     str_printf(s, ", v%d, ", v[TILE_BLK_BUF]);
     put_address(w, s, in, last);
-    if (!is_block(dtype_in_memory(w, in))) str_printf(s, ", v%d", v[TILE_BLK_AXES + last]);
+    str_printf(s, ", v%d", v[TILE_BLK_AXES + last]);
     str_init(&test, w->k->c);
     put_test(w, &test, in, last);
     for (int i = last + 1; i < in->rank; i++) { /* axes of one element */

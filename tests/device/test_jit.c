@@ -2,6 +2,7 @@
  * that fails. */
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/rng.h"
+#include "base/sys.h"
 #include "device/cpu/jit.h"
 #include "harness.h"
 #include "tessera/tessera.h"
@@ -150,6 +152,88 @@ TEST(processes_share_the_folder) {
         CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     }
     CHECK_EQ(entries("build-"), 0);
+    remove_folder();
+}
+
+/* A file of the folder that the shell runs. */
+static void write_script(const char *name, const char *text, char path[96]) {
+    snprintf(path, 96, "%s/%s", folder, name);
+    FILE *f = fopen(path, "w");
+    if (!CHECK(f != NULL)) return;
+    fputs(text, f);
+    fclose(f);
+    CHECK_EQ(chmod(path, 0700), 0);
+}
+
+TEST(every_compiler_gives_the_same_bits) {
+    static const char *const compiler[] = {"gcc", "clang", "tcc"};
+    float vm[WIDE * OUT], other[WIDE * OUT];
+    open_folder();
+    use("off", NULL), trained(5, vm);
+    for (int i = 0; i < 3; i++) {
+        char command[64];
+        snprintf(command, sizeof command, "command -v %s >/dev/null 2>&1", compiler[i]);
+        if (system(command)) {
+            printf("%s is not on PATH: left out\n", compiler[i]);
+            continue;
+        }
+        test_case("%s", compiler[i]);
+        int before = entries(".so");
+        use("now", compiler[i]), trained(5, other);
+        CHECK_EQ(memcmp(vm, other, sizeof vm), 0);
+        CHECK(entries(".so") > before); /* it did compile, and its code is its own */
+    }
+    remove_folder();
+}
+
+/* A context closes at once while its compiler runs: compiler and children are gone, and nothing stays behind. */
+TEST(closing_ends_the_compiler) {
+    char script[96], text[400], line[32] = "";
+    float w[WIDE * OUT];
+    open_folder();
+    snprintf(text, sizeof text, "#!/bin/sh\nsleep 60 &\necho $! >%s/pid\nwait\n", folder);
+    write_script("slow", text, script);
+    use("lazy", script);
+    double start = clock_seconds();
+    for (int i = 0; i < 40 && entries("pid") == 0; i++) trained(300, w); /* hot after a tenth of a second */
+    CHECK(entries("pid") == 1);
+    CHECK(clock_seconds() - start < 50);
+    CHECK_EQ(entries("build-"), 0);
+    char path[96];
+    snprintf(path, sizeof path, "%s/pid", folder);
+    FILE *f = fopen(path, "r");
+    if (CHECK(f && fgets(line, sizeof line, f))) {
+        int tries = 0;
+        while (kill(atoi(line), 0) == 0 && tries++ < 100) usleep(20000); /* whoever inherits it has to notice */
+        snprintf(path, sizeof path, "/proc/%d/stat", atoi(line));
+        FILE *stat = tries < 100 ? NULL : fopen(path, "r");
+        char state[200] = "";
+        if (stat && fgets(state, sizeof state, stat)) CHECK_MSG(strstr(state, ") Z ") != NULL, "still runs: %s", state);
+        if (stat) fclose(stat);
+    }
+    if (f) fclose(f);
+    remove_folder();
+}
+
+/* The child of a fork has no worker threads: it goes on with the VM and closes. */
+TEST(a_forked_process_goes_on) {
+    float vm[WIDE * OUT], other[WIDE * OUT];
+    if (!has_compiler()) SKIP("no C compiler here");
+    open_folder();
+    use("off", NULL), trained(2, vm);
+    use("now", NULL);
+    tsr_ctx *c = tsr_open(&(tsr_config){.threads = 1});
+    CHECK(c && train(c, 1, other, sizeof other));
+    pid_t child = fork();
+    if (child == 0) {
+        bool ok = train(c, 2, other, sizeof other) && memcmp(vm, other, sizeof vm) == 0;
+        tsr_close(c);
+        _exit(ok ? 0 : 1);
+    }
+    int status = -1;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    tsr_close(c);
     remove_folder();
 }
 

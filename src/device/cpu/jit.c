@@ -1,38 +1,53 @@
-/* jit.c: units of kernels, the thread that has them compiled, and launches of compiled code.
+/* jit.c: units of kernels, the threads that have them compiled, and launches of compiled code.
  *
- * Text is written by the thread that adds a kernel; the worker thread only spawns the compiler, loads what it made and
- * publishes functions, and allocates nothing from the context. A unit is filled until its first launch, then closed;
- * it is heated by the time its kernels take on the VM until that passes HOT_SECONDS, then queued. Functions are
- * published with release order and read with acquire order, so a launch sees whole code or none. */
+ * Adding a kernel only keeps its program. A unit is filled until its first launch, then closed; it is heated by the
+ * time its kernels take on the VM until that passes HOT_SECONDS, then cut into parts that are queued: a short program
+ * never pays for text, a compiler or even a thread. How a unit is cut depends on its programs alone, so that the parts
+ * of another run are the same and found on disk; which part goes first is decided by heat.
+ *
+ * Workers write the text and run the compiler. Each has a context of its own beside the device's (same allocator), so
+ * what goes wrong in the background is nobody's error; of the device's context they read programs, which nobody
+ * changes. Functions are published with release order and read with acquire order, so a launch sees whole code or
+ * none. A process that was forked off has no workers: it goes on with what was there. */
 #include "device/cpu/jit.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/sys.h"
 #include "device/cpu/jit_cache.h"
 
 #define HOT_SECONDS 0.1
-enum { ASKED_TEXT = 64 << 10, HELPERS_MOST = 15 }; /* a unit of kernels that wait to be asked for has about this much */
+/* Instructions of a part: some tenths of a second of a compiler. */
+enum { PART_WEIGHT = 500, WORKERS_MOST = 8, LAZY_WORKERS = 2 };
 
 enum unit_state { UNIT_OPEN, UNIT_CLOSED, UNIT_QUEUED, UNIT_BUILDING, UNIT_DONE };
 struct jit_unit {
-    struct str text, library; /* the kernels, and what stands in front of them */
-    struct jit_kernel *kernel;
+    struct jit_kernel *kernel, **last; /* in the order in which they were added */
     int kernels;
+    size_t weight;                  /* instructions of all */
     _Atomic(enum unit_state) state; /* becomes QUEUED and more under the lock; workers read it at any time */
     double heat;
     void *so;
     struct jit_unit *next;
+};
+struct worker {
+    struct jit *j;
+    struct jit_tool tool;
+    pthread_t thread;
 };
 struct jit {
     tsr_ctx *c;
     bool now, asked; /* TSR_JIT; neither: lazy */
     struct jit_tool tool;
     struct jit_unit *units, *open;
-    pthread_t thread;
+    struct worker worker[WORKERS_MOST];
+    int workers;
+    pid_t pid; /* of the process that has the workers */
     pthread_mutex_t lock;
     pthread_cond_t wake, done;
     bool stop;
@@ -41,7 +56,7 @@ struct jit {
     int rooms;
 };
 
-/* ---- the worker ---- */
+/* ---- workers ---- */
 
 static void publish(struct jit_unit *u) {
     for (struct jit_kernel *k = u->kernel; k; k = k->next) {
@@ -54,46 +69,84 @@ static void publish(struct jit_unit *u) {
     }
 }
 
-/* Under the lock: a queued unit, to be built by the caller. */
+/* Under the lock: the hottest queued unit, to be built by the caller. */
 static struct jit_unit *take(struct jit *j) {
-    struct jit_unit *u = j->units;
-    while (u && u->state != UNIT_QUEUED) u = u->next;
-    if (u) u->state = UNIT_BUILDING;
-    return u;
+    struct jit_unit *best = NULL;
+    for (struct jit_unit *u = j->units; u; u = u->next)
+        if (u->state == UNIT_QUEUED && (!best || u->heat > best->heat)) best = u;
+    if (best) best->state = UNIT_BUILDING;
+    return best;
+}
+
+/* The text of the unit's kernels, and what stands in front of them. */
+static bool write_unit(tsr_ctx *own, struct jit_unit *u, struct str *library, struct str *text) {
+    for (struct jit_kernel *k = u->kernel; k; k = k->next) {
+        struct emit_plan plan;
+        char name[32];
+        if (!emit_plan_init(&plan, own, k->program)) return false;
+        snprintf(name, sizeof name, "tsr_k%d", k->number);
+        emit_c_kernel(text, &plan, name);
+        k->scratch = plan.scratch;
+        emit_plan_release(&plan);
+    }
+    return !text->failed && emit_c_library(library, own, text->s);
 }
 
 /* Under the lock, which is let go meanwhile. */
-static void build(struct jit *j, struct jit_tool *tool, struct jit_unit *u) {
+static void build(struct worker *w, tsr_ctx *own, struct jit_unit *u) {
+    struct jit *j = w->j;
+    struct str library, text;
     pthread_mutex_unlock(&j->lock);
-    u->so = jit_tool_build(tool, u->library.s, u->text.s);
+    str_init(&library, own), str_init(&text, own);
+    if (write_unit(own, u, &library, &text)) u->so = jit_tool_build(&w->tool, library.s, text.s);
+    str_release(&library), str_release(&text);
+    tsr_error_clear(own);
     pthread_mutex_lock(&j->lock);
     if (u->so) publish(u);
-    str_release(&u->text), str_release(&u->library);
     u->state = UNIT_DONE;
     pthread_cond_broadcast(&j->done);
 }
 
+/* No memory for a context: the VM goes on. */
+static void give_up(struct jit *j) {
+    for (struct jit_unit *u; (u = take(j));) u->state = UNIT_DONE;
+    pthread_cond_broadcast(&j->done);
+}
+
 static void *work(void *arg) {
-    struct jit *j = arg;
+    struct worker *w = arg;
+    struct jit *j = w->j;
+    tsr_ctx *own = ctx_beside(j->c);
+    jit_tool_start(&w->tool);
     pthread_mutex_lock(&j->lock);
     while (!j->stop) {
-        struct jit_unit *u = take(j);
-        if (u) build(j, &j->tool, u);
+        struct jit_unit *u = own ? take(j) : NULL;
+        if (!own) give_up(j);
+        if (u) build(w, own, u);
         else pthread_cond_wait(&j->wake, &j->lock);
     }
     pthread_mutex_unlock(&j->lock);
+    tsr_close(own);
     return NULL;
 }
 
-/* A worker for as long as units are queued. */
-static void *help(void *arg) {
-    struct jit *j = arg;
-    struct jit_tool own;
-    if (!jit_tool_find(&own)) return NULL;
-    pthread_mutex_lock(&j->lock);
-    for (struct jit_unit *u; (u = take(j));) build(j, &own, u);
-    pthread_mutex_unlock(&j->lock);
-    return NULL;
+/* Under the lock: as many workers as the queue can use. Their threads take no signals: those are the program's. */
+static void hire(struct jit *j) {
+    sigset_t all, before;
+    int queued = 0, most = j->now || j->asked ? cpu_count() : LAZY_WORKERS;
+    for (struct jit_unit *u = j->units; u; u = u->next) queued += u->state == UNIT_QUEUED || u->state == UNIT_BUILDING;
+    if (most > WORKERS_MOST) most = WORKERS_MOST;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (j->workers < most && j->workers < queued) {
+        struct worker *w = &j->worker[j->workers];
+        w->j = j, w->tool = j->tool;
+        if (pthread_create(&w->thread, NULL, work, w)) break;
+        j->workers++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (j->workers == 0) give_up(j);
+    pthread_cond_broadcast(&j->wake);
 }
 
 /* ---- kernels ---- */
@@ -107,117 +160,126 @@ struct jit *jit_open(tsr_ctx *c, bool *failed) {
     if (!j) return *failed = true, NULL;
     j->c = c, j->tool = tool, j->now = strcmp(mode, "now") == 0, j->asked = strcmp(mode, "asked") == 0;
     j->tool.background = !j->now && !j->asked;
+    j->pid = getpid();
     pthread_mutex_init(&j->lock, NULL);
     pthread_cond_init(&j->wake, NULL), pthread_cond_init(&j->done, NULL);
-    if (pthread_create(&j->thread, NULL, work, j)) {
-        mem_del(c, j);
-        return NULL;
-    }
     return j;
 }
 
 static void free_unit(struct jit *j, struct jit_unit *u) {
     if (u->so) dlclose(u->so);
-    for (struct jit_kernel *k = u->kernel, *next; k; k = next) next = k->next, mem_del(j->c, k);
-    str_release(&u->text), str_release(&u->library);
+    for (struct jit_kernel *k = u->kernel, *next; k; k = next) {
+        next = k->next;
+        tsr_tile_free(k->program);
+        mem_del(j->c, k);
+    }
     mem_del(j->c, u);
+}
+
+static void dismiss(struct jit *j) {
+    if (j->pid != getpid()) return; /* threads and locks are the other process's */
+    pthread_mutex_lock(&j->lock);
+    j->stop = true;
+    pthread_cond_broadcast(&j->wake);
+    for (int i = 0; i < j->workers; i++) jit_tool_stop(&j->worker[i].tool);
+    pthread_mutex_unlock(&j->lock);
+    for (int i = 0; i < j->workers; i++) pthread_join(j->worker[i].thread, NULL);
+    pthread_mutex_destroy(&j->lock);
+    pthread_cond_destroy(&j->wake), pthread_cond_destroy(&j->done);
 }
 
 void jit_close(struct jit *j) {
     if (!j) return;
-    pthread_mutex_lock(&j->lock);
-    j->stop = true;
-    pthread_cond_signal(&j->wake);
-    jit_tool_stop(&j->tool);
-    pthread_mutex_unlock(&j->lock);
-    pthread_join(j->thread, NULL);
+    dismiss(j);
     for (struct jit_unit *u = j->units, *next; u; u = next) next = u->next, free_unit(j, u);
     for (int i = 0; i < j->rooms; i++) mem_free(j->c, j->room[i], j->room_bytes);
     mem_array_free(j->c, j->room, (size_t)j->rooms, sizeof *j->room);
-    pthread_mutex_destroy(&j->lock);
-    pthread_cond_destroy(&j->wake), pthread_cond_destroy(&j->done);
     mem_del(j->c, j);
 }
 
-static struct jit_unit *open_unit(struct jit *j) {
-    if (j->open) return j->open;
+static struct jit_unit *new_unit(struct jit *j) {
     struct jit_unit *u = mem_new(j->c, struct jit_unit);
     if (!u) return NULL;
-    str_init(&u->text, j->c), str_init(&u->library, j->c);
+    u->last = &u->kernel;
     pthread_mutex_lock(&j->lock);
     u->next = j->units, j->units = u;
     pthread_mutex_unlock(&j->lock);
-    return j->open = u;
+    return u;
+}
+
+static void put_kernel(struct jit_unit *u, struct jit_kernel *k) {
+    k->unit = u, k->number = u->kernels++, k->next = NULL;
+    *u->last = k, u->last = &k->next;
+    u->weight += k->program->inst.n;
+    u->heat += k->seconds;
 }
 
 struct jit_kernel *jit_add(struct jit *j, const tsr_tile *program) {
-    struct emit_plan plan;
-    if (!emit_plan_init(&plan, j->c, program)) return NULL;
-    struct jit_unit *u = open_unit(j);
-    struct jit_kernel *k = u ? mem_new(j->c, struct jit_kernel) : NULL;
-    if (k) {
-        char name[32];
-        k->unit = u, k->number = u->kernels++, k->next = u->kernel, k->scratch = plan.scratch;
-        u->kernel = k;
-        snprintf(name, sizeof name, "tsr_k%d", k->number);
-        emit_c_kernel(&u->text, &plan, name);
-        if (j->asked && u->text.n > ASKED_TEXT) j->open = NULL;
-    }
-    emit_plan_release(&plan);
+    if (!j->open) j->open = new_unit(j);
+    struct jit_kernel *k = j->open ? mem_new(j->c, struct jit_kernel) : NULL;
+    if (!k) return NULL;
+    k->program = tsr_tile_keep((tsr_tile *)(uintptr_t)program);
+    put_kernel(j->open, k);
     return k;
 }
 
-/* Under the lock. */
+/* Cuts a unit into parts, of which it is the first. Where memory ends a part is longer. */
+static void cut(struct jit *j, struct jit_unit *u) {
+    struct jit_kernel *k = u->kernel;
+    struct jit_unit *part = u;
+    u->kernel = NULL, u->last = &u->kernel, u->kernels = 0, u->weight = 0, u->heat = 0;
+    for (struct jit_kernel *next; k; k = next) {
+        next = k->next;
+        if (part->weight > PART_WEIGHT) {
+            struct jit_unit *fresh = new_unit(j);
+            if (fresh) part = fresh;
+            else tsr_error_clear(j->c);
+        }
+        put_kernel(part, k);
+    }
+}
+
+/* Queues a unit, in parts. */
 static void enqueue(struct jit *j, struct jit_unit *u) {
-    bool ok = !u->text.failed && emit_c_library(&u->library, j->c, u->text.s);
-    u->state = ok ? UNIT_QUEUED : UNIT_DONE;
+    struct jit_unit *before = j->units;
+    cut(j, u);
+    pthread_mutex_lock(&j->lock);
+    u->state = UNIT_QUEUED;
+    for (struct jit_unit *part = j->units; part != before; part = part->next) part->state = UNIT_QUEUED;
+    hire(j);
+    pthread_mutex_unlock(&j->lock);
+}
+
+static void await(struct jit *j, struct jit_unit *u) {
+    pthread_mutex_lock(&j->lock);
+    while (u->state != UNIT_DONE) pthread_cond_wait(&j->done, &j->lock);
+    pthread_mutex_unlock(&j->lock);
 }
 
 void jit_heat(struct jit *j, struct jit_kernel *k, double seconds) {
     struct jit_unit *u = k->unit;
     if (j->asked) return;
     j->open = NULL;
-    if (u->state == UNIT_OPEN) u->state = UNIT_CLOSED;
-    if (u->state == UNIT_CLOSED) {
-        u->heat += seconds;
-        if (!j->now && u->heat < HOT_SECONDS) return;
-        pthread_mutex_lock(&j->lock);
+    if (u->state <= UNIT_CLOSED) {
+        u->state = UNIT_CLOSED;
+        k->seconds += seconds, u->heat += seconds;
+        if ((!j->now && u->heat < HOT_SECONDS) || j->pid != getpid()) return;
         enqueue(j, u);
-        pthread_cond_signal(&j->wake);
-        pthread_mutex_unlock(&j->lock);
     }
-    if (!j->now) return;
-    pthread_mutex_lock(&j->lock);
-    while (u->state != UNIT_DONE) pthread_cond_wait(&j->done, &j->lock);
-    pthread_mutex_unlock(&j->lock);
-}
-
-static int queue_all(struct jit *j) {
-    int n = 0;
-    for (struct jit_unit *u = j->units; u; u = u->next) {
-        if (u->state < UNIT_QUEUED) enqueue(j, u);
-        n += u->state == UNIT_QUEUED;
-    }
-    pthread_cond_signal(&j->wake);
-    return n;
+    if (j->now && j->pid == getpid()) await(j, k->unit);
 }
 
 int jit_settle(struct jit *j) {
-    pthread_t helper[HELPERS_MOST];
-    int helpers = 0, failed = 0;
+    int failed = 0;
     j->open = NULL;
-    pthread_mutex_lock(&j->lock);
-    int queued = queue_all(j);
-    pthread_mutex_unlock(&j->lock);
-    while (helpers < HELPERS_MOST && helpers < queued - 1 && helpers < cpu_count() - 1 &&
-        !pthread_create(&helper[helpers], NULL, help, j)) helpers++;
-    for (int i = 0; i < helpers; i++) pthread_join(helper[i], NULL);
-    pthread_mutex_lock(&j->lock);
+    for (struct jit_unit *u = j->units; u && j->pid == getpid();) {
+        if (u->state <= UNIT_CLOSED) enqueue(j, u), u = j->units;
+        else u = u->next;
+    }
     for (struct jit_unit *u = j->units; u; u = u->next) {
-        while (u->state != UNIT_DONE) pthread_cond_wait(&j->done, &j->lock);
+        if (j->pid == getpid()) await(j, u);
         failed += !u->so;
     }
-    pthread_mutex_unlock(&j->lock);
     return failed;
 }
 

@@ -1,10 +1,11 @@
 /* jit.h: the C tier of the CPU: kernels compiled by the system's C compiler while the VM already runs them.
  *
- * TSR_JIT: off (the default); lazy: a group of kernels is compiled in the background once the VM has spent a while on
- * it, and swapped in when ready; now: compiled before its first launch; asked: compiled by jit_settle alone, kernels of
- * many plans in a unit (tests of thousands of kernels). The text is emit.h's, so both tiers give the
- * same bits and the swap cannot be seen. Kernels that were added since the last launch (those of a plan) share one
- * translation unit. Compiled code is kept on disk under the hash of text, compiler and flags (TSR_CACHE), bounded in
+ * TSR_JIT: off; lazy (the default where there is a compiler): a group of kernels is compiled in the background once the
+ * VM has spent a while on it, and swapped in when ready; now: compiled before its first launch; asked: compiled by
+ * jit_settle alone, kernels of many plans in a unit (tests of thousands of kernels). The text is emit.h's, so both
+ * tiers give the same bits and the swap cannot be seen. Kernels that were added since the last launch (those of a
+ * plan) are a unit; a large one is several translation units, so that the hottest kernels are ready first and two
+ * compilers work. Compiled code is kept on disk under the hash of text, compiler and flags (TSR_CACHE), bounded in
  * size; a damaged entry is built again; processes may share the folder. Where there is no compiler, or it fails, the VM
  * goes on. */
 #ifndef DEVICE_CPU_JIT_H
@@ -22,6 +23,8 @@ typedef void jit_fn(const union vm_arg *arg, const int64_t *grid, int64_t begin,
 struct jit_kernel {
     _Atomic(jit_fn *) run;
     size_t scratch;
+    tsr_tile *program;
+    double seconds; /* on the VM */
     struct jit_unit *unit;
     struct jit_kernel *next; /* in its unit */
     int number;

@@ -1,7 +1,9 @@
 /* jit_cache.c: spawns the compiler; keeps shared objects in the cache of compiled code (cache.h) under the hash of what
  * made them. */
+#define _GNU_SOURCE /* addclosefrom_np */
 #include "device/cpu/jit_cache.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/sys.h"
@@ -25,7 +28,7 @@ static const char suffix[] = ".so";
 static const char *const level_flag[CPU_ISA_COUNT] = {"-march=x86-64-v2", "-march=x86-64-v3", "-march=x86-64-v4"};
 static const char *const flags[] = {"-std=gnu11", "-O3", "-w", "-fPIC", "-shared", "-ffp-contract=off",
     "-fno-strict-aliasing", "-fno-math-errno", "-fno-semantic-interposition", "-fno-asynchronous-unwind-tables"};
-enum { FLAGS = sizeof flags / sizeof *flags };
+enum { FLAGS = sizeof flags / sizeof *flags, PATH_ROOM = 900, NICE = 2, ENV_MOST = 512 };
 
 /* ---- the compiler ---- */
 
@@ -40,8 +43,19 @@ static bool find_on_path(const char *name, char *out, size_t room) {
     return false;
 }
 
+/* A folder of files. */
+static void remove_folder(const char *dir) {
+    char path[PATH_ROOM];
+    DIR *d = opendir(dir);
+    for (struct dirent *e; d && (e = readdir(d));)
+        if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") &&
+            snprintf(path, sizeof path, "%s/%s", dir, e->d_name) < (int)sizeof path) unlink(path);
+    if (d) closedir(d);
+    rmdir(dir);
+}
+
 bool jit_tool_find(struct jit_tool *t) {
-    static const char *const known[] = {"cc", "gcc", "clang"};
+    static const char *const known[] = {"cc", "gcc", "clang", "tcc"};
     struct stat s;
     memset(t, 0, sizeof *t);
     bool found = *env_str("TSR_CC") && find_on_path(env_str("TSR_CC"), t->compiler, sizeof t->compiler);
@@ -50,40 +64,92 @@ bool jit_tool_find(struct jit_tool *t) {
     if (!found || stat(t->compiler, &s)) return false;
     snprintf(t->identity, sizeof t->identity, "%lld %lld %llu", (long long)s.st_size, (long long)s.st_mtime,
         (unsigned long long)s.st_ino);
-    cache_open(&t->cache);
     return true;
 }
 
-bool jit_tool_make(struct jit_tool *t, const char *from, const char *to, const char *log) {
-    const char *argv[FLAGS + 8] = {t->compiler};
-    int n = 1, status = 0;
-    pid_t pid;
+/* Folders that a process which was killed left behind; the compiler of one that lives has no need of an hour. */
+static void sweep(const char *folder) {
+    char path[PATH_ROOM];
+    struct stat s;
+    DIR *d = *folder ? opendir(folder) : NULL;
+    time_t now = time(NULL);
+    for (struct dirent *e; d && (e = readdir(d));)
+        if (strncmp(e->d_name, "build-", 6) == 0 && snprintf(path, sizeof path, "%s/%s", folder, e->d_name) > 0 &&
+            lstat(path, &s) == 0 && S_ISDIR(s.st_mode) && now - s.st_mtime > 3600) remove_folder(path);
+    if (d) closedir(d);
+}
+
+void jit_tool_start(struct jit_tool *t) {
+    cache_open(&t->cache);
+    sweep(t->cache.folder);
+}
+
+/* The program's environment, but temporary files of the compiler go to `dir`, which is removed whole. */
+static char **own_environ(const char *dir, char room[PATH_ROOM], char *e[ENV_MOST]) {
+    int to = 0;
+    for (int i = 0; environ[i]; i++) {
+        if (to == ENV_MOST - 2) return environ;
+        if (strncmp(environ[i], "TMPDIR=", 7) != 0) e[to++] = environ[i];
+    }
+    snprintf(room, PATH_ROOM, "TMPDIR=%s", dir);
+    e[to++] = room, e[to] = NULL;
+    return e;
+}
+
+/* A process group of its own, so that all of the compiler's processes can be ended at once; no signal blocked or
+ * ignored that the program blocks or ignores; none of its files open. */
+static bool spawn(struct jit_tool *t, const char *const *argv, const char *dir, const char *log, pid_t *pid) {
     posix_spawn_file_actions_t io;
-#if defined(__x86_64__)
-    argv[n++] = level_flag[cpu_isa()];
-    if (cpu_isa() == CPU_AVX512) argv[n++] = "-mprefer-vector-width=512";
-#endif
-    for (int i = 0; i < FLAGS; i++) argv[n++] = flags[i];
-    argv[n++] = "-o", argv[n++] = to, argv[n++] = from;
+    posix_spawnattr_t how;
+    sigset_t none, all;
+    char room[PATH_ROOM], *env[ENV_MOST];
     if (posix_spawn_file_actions_init(&io)) return false;
+    posix_spawnattr_init(&how);
+    sigemptyset(&none), sigfillset(&all);
+    posix_spawnattr_setflags(&how, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setpgroup(&how, 0);
+    posix_spawnattr_setsigmask(&how, &none);
+    posix_spawnattr_setsigdefault(&how, &all);
     posix_spawn_file_actions_addopen(&io, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&io, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0600);
     posix_spawn_file_actions_adddup2(&io, 1, 2);
-    int rc = posix_spawn(&pid, t->compiler, &io, NULL, (char *const *)(uintptr_t)argv, environ);
+#if defined(__GLIBC_PREREQ) && __GLIBC_PREREQ(2, 34)
+    posix_spawn_file_actions_addclosefrom_np(&io, 3);
+#endif
+    int rc = posix_spawn(pid, t->compiler, &io, &how, (char *const *)(uintptr_t)argv,
+        own_environ(dir, room, env));
+    posix_spawnattr_destroy(&how);
     posix_spawn_file_actions_destroy(&io);
-    if (rc) return false;
-    if (t->background) setpriority(PRIO_PROCESS, (id_t)pid, 19); /* the VM is computing meanwhile */
+    return rc == 0;
+}
+
+bool jit_tool_make(struct jit_tool *t, const char *from, const char *to, const char *log) {
+    const char *argv[FLAGS + 9] = {t->compiler}, *slash = strrchr(log, '/');
+    int n = 1, status = 0, rc;
+    pid_t pid;
+#if defined(__x86_64__)
+    argv[n++] = level_flag[cpu_isa()];
+    if (cpu_isa() == CPU_AVX512) argv[n++] = "-mprefer-vector-width=512";
+    argv[n++] = cpu_isa() == CPU_GENERIC ? "-DTSR_HAS_FMA=0" : "-DTSR_HAS_FMA=1";
+#endif
+    for (int i = 0; i < FLAGS; i++) argv[n++] = flags[i];
+    argv[n++] = "-o", argv[n++] = to, argv[n++] = from;
+    char dir[PATH_ROOM]; /* where the compiler works: beside the log */
+    snprintf(dir, sizeof dir, "%.*s", slash ? (int)(slash - log) : 1, slash ? log : ".");
+    if (!spawn(t, argv, dir, log, &pid)) return false;
+    if (t->background) setpriority(PRIO_PROCESS, (id_t)pid, NICE); /* the VM is computing meanwhile */
     atomic_store(&t->child, pid);
-    if (atomic_load(&t->stopped)) kill(pid, SIGTERM);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
+    if (atomic_load(&t->stopped)) kill(-pid, SIGKILL);
+    while ((rc = waitpid(pid, &status, 0)) < 0 && errno == EINTR) {}
     atomic_store(&t->child, 0);
+    if (rc < 0) return !atomic_load(&t->stopped); /* a program that ignores SIGCHLD: what is there will show */
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 void jit_tool_stop(struct jit_tool *t) {
     atomic_store(&t->stopped, true);
     int pid = atomic_load(&t->child);
-    if (pid > 0) kill(pid, SIGTERM);
+    if (pid > 0) kill(-pid, SIGKILL);
 }
 
 /* ---- files ---- */
@@ -121,7 +187,7 @@ static void *compile(struct jit_tool *t, const char *prelude, const char *text, 
         so = open_object(entry);
     else if (built) so = open_object(to);
     else if (!atomic_load(&t->stopped)) say_why(log);
-    unlink(from), unlink(to), unlink(log), rmdir(dir);
+    remove_folder(dir);
     return so;
 }
 

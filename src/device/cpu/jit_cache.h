@@ -12,12 +12,13 @@ struct jit_tool {
     char identity[128];  /* changes when the compiler does: path, size, time of its file */
     struct cache cache;  /* of what it made */
     bool background;     /* the compiler runs at the lowest priority */
-    _Atomic int child;   /* pid of the compiler that runs, 0: none */
+    _Atomic int child;   /* pid and process group of the compiler that runs, 0: none */
     atomic_bool stopped;
 };
 
-/* TSR_CC, else the first of cc, gcc, clang on PATH. False: no compiler. */
+/* TSR_CC, else the first of cc, gcc, clang, tcc on PATH. False: no compiler. */
 bool jit_tool_find(struct jit_tool *t);
+void jit_tool_start(struct jit_tool *t); /* finds the cache; before the first build */
 /* The two texts, one behind the other, as a loaded shared object (dlopen), from the cache or from the compiler; NULL:
  * it could not be had (said at TSR_DEBUG=1). */
 void *jit_tool_build(struct jit_tool *t, const char *prelude, const char *text);
