@@ -85,13 +85,13 @@ void jit_tool_start(struct jit_tool *t) {
 }
 
 /* The program's environment, but temporary files of the compiler go to `dir`, which is removed whole. */
-static char **own_environ(const char *dir, char room[PATH_ROOM], char *e[ENV_MOST]) {
+static char **own_environ(const char *dir, char room[PATH_ROOM + 16], char *e[ENV_MOST]) {
     int to = 0;
     for (int i = 0; environ[i]; i++) {
         if (to == ENV_MOST - 2) return environ;
         if (strncmp(environ[i], "TMPDIR=", 7) != 0) e[to++] = environ[i];
     }
-    snprintf(room, PATH_ROOM, "TMPDIR=%s", dir);
+    snprintf(room, PATH_ROOM + 16, "TMPDIR=%s", dir);
     e[to++] = room, e[to] = NULL;
     return e;
 }
@@ -102,7 +102,7 @@ static bool spawn(struct jit_tool *t, const char *const *argv, const char *dir, 
     posix_spawn_file_actions_t io;
     posix_spawnattr_t how;
     sigset_t none, all;
-    char room[PATH_ROOM], *env[ENV_MOST];
+    char room[PATH_ROOM + 16], *env[ENV_MOST];
     if (posix_spawn_file_actions_init(&io)) return false;
     posix_spawnattr_init(&how);
     sigemptyset(&none), sigfillset(&all);
