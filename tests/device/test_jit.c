@@ -195,7 +195,7 @@ TEST(closing_ends_the_compiler) {
     write_script("slow", text, script);
     use("lazy", script);
     double start = clock_seconds();
-    for (int i = 0; i < 40 && entries("pid") == 0; i++) trained(300, w); /* hot after a tenth of a second */
+    for (int i = 0; i < 10 && entries("pid") == 0; i++) trained(3000, w); /* hot after a tenth of a second */
     CHECK(entries("pid") == 1);
     CHECK(clock_seconds() - start < 50);
     CHECK_EQ(entries("build-"), 0);
