@@ -76,7 +76,7 @@ const tsr_extent *ext_product(tsr_ctx *c, int n, const tsr_extent *const *e);
 int64_t ext_hint(const tsr_extent *e, int64_t otherwise);
 
 /* ---- index algebra (index.c) ---- */
-#define LOW_TERMS 14
+#define LOW_TERMS 24 /* an axis of a tensor of the greatest rank, cut and merged, needs as many */
 #define LOW_AXIS(j) ((tsr_tv)(-2 - (j))) /* the var that is axis j of the present tile */
 static inline bool low_is_axis(tsr_tv v) { return v <= -2; }
 static inline int low_axis(tsr_tv v) { return -2 - v; }

@@ -124,8 +124,10 @@ static void write_inst(struct writer *w, int32_t at) {
 void emit_c_kernel(struct str *out, const struct emit_plan *k, const char *symbol) {
     struct writer w = {.out = out, .k = k, .p = k->p, .group = -1, .move_tiles = move_tiles};
     write_reduce_functions(&w);
-    str_printf(out, "/* %s */\nvoid %s(const union tsr_arg *arg, const vm_i64 *grid, vm_i64 begin, vm_i64 end,\n"
-        "    char *scratch) {\n", k->p->name, symbol);
+    str_put(out, "/* ");
+    emit_name(out, k->p->name);
+    str_printf(out, " */\nvoid %s(const union tsr_arg *arg, const vm_i64 *grid, vm_i64 begin, vm_i64 end,\n"
+        "    char *scratch) {\n", symbol);
     w.indent = 1;
     write_arguments(&w);
     write_arrays(&w);

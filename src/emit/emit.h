@@ -61,6 +61,9 @@ void emit_bounds(const struct emit_plan *k, const struct tile_inst *in, int axis
 /* Bounds of an axis of window `at`; false: they need no test, there are none or the loop is cut to them. */
 bool emit_tested(const struct emit_plan *k, int32_t at, int axis, tsr_tv *lo, tsr_tv *hi);
 
+/* A program's name inside a comment: without what could end it. */
+void emit_name(struct str *out, const char *name);
+
 /* "%4 exp, %7 mul": whom the instructions of a group, or instruction `at` alone (group -1), serve: numbers and ops of
  * the fn's nodes; nothing where nobody is known. */
 void emit_origins(struct str *out, const struct emit_plan *k, int32_t group, int32_t at);

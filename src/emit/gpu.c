@@ -48,11 +48,6 @@ static int choose_threads(const tsr_tile *p, const struct emit_gpu_target *t) {
     return n < t->threads ? n : t->threads;
 }
 
-static void put_name(struct str *s, const char *name) { /* in a comment: nothing that could end it */
-    for (; *name; name++)
-        if ((unsigned char)*name >= ' ' && *name != '/' && *name != '\\') str_putc(s, *name);
-}
-
 static const char *buffer_type(tsr_dtype t) {
     bool bytes = tsr_dtype_of(t)->kind == TSR_KIND_BLOCK || t == TSR_I4 || t == TSR_U4;
     return bytes ? "vm_u8" : emit_type(t);
@@ -62,7 +57,7 @@ static void write_parameters(struct gpu *g, const char *symbol) {
     const tsr_tile *p = g->w.p;
     struct str *s = g->w.out;
     str_put(s, "/* ");
-    put_name(s, p->name);
+    emit_name(s, p->name);
     str_put(s, " */\n");
     str_printf(s, g->d->kernel, g->threads); /* the dialect's own format */
     str_printf(s, " %s(", symbol);

@@ -1,5 +1,10 @@
-/* origin.c: which nodes of the graph a piece of text was written for. */
+/* origin.c: what comments say: which program, and which nodes of the graph a piece of text was written for. */
 #include "emit/emit.h"
+
+void emit_name(struct str *out, const char *name) {
+    for (; *name; name++)
+        if ((unsigned char)*name >= ' ' && *name != '/' && *name != '\\') str_putc(out, *name);
+}
 
 enum { ORIGINS = 8 }; /* named at a place; more are summed up */
 

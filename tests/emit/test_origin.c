@@ -57,7 +57,7 @@ TEST(text_names_its_nodes) {
 }
 
 static tsr_tile *doubled(tsr_ctx *c, struct tile_origin origin) {
-    tsr_tile *p = tsr_tile_new(c, "double");
+    tsr_tile *p = tsr_tile_new(c, "double */ int x; /* it");
     tsr_tv x = tsr_tile_arg_buf(p, TSR_F32, TSR_TILE_INOUT, "x"), zero = tsr_tile_int(p, TSR_I64, 0);
     tsr_tile_block b = {.rank = 1, .extent = {8}, .base = zero, .stride = {tsr_tile_int(p, TSR_I64, 1)},
         .lo = {TSR_TV_NONE}, .hi = {TSR_TV_NONE}};
@@ -75,5 +75,11 @@ TEST(origins_change_nothing_else) {
     char *ta = tsr_tile_print(a), *tb = tsr_tile_print(b);
     CHECK_STR(ta, tb);
     tsr_text_free(c, ta), tsr_text_free(c, tb);
+    struct emit_plan k;
+    struct str s;
+    str_init(&s, c);
+    if (CHECK(emit_plan_init(&k, c, a))) emit_c_kernel(&s, &k, "kernel"), emit_plan_release(&k);
+    CHECK_CONTAINS(s.s, "/* double * int x; * it */\n"); /* a name cannot end its comment */
+    str_release(&s);
     tsr_tile_free(a), tsr_tile_free(b);
 }
