@@ -170,6 +170,12 @@ static void put_value(struct writer *w, struct str *s, const struct tile_inst *i
     }
 }
 
+static bool is_float_to_int(const tsr_tile *p, const struct tile_inst *in) {
+    tsr_kind to = tsr_dtype_of(in->dtype)->kind;
+    return in->op == TILE_CAST && (to == TSR_KIND_INT || to == TSR_KIND_UINT) &&
+           tsr_dtype_of(tile_type_of(p, tile_operands(p, in)[0])->dtype)->kind == TSR_KIND_FLOAT;
+}
+
 void write_member(struct writer *w, const struct tile_inst *in) {
     struct str s;
     str_init(&s, w->k->c);
@@ -178,7 +184,8 @@ void write_member(struct writer *w, const struct tile_inst *in) {
     else {
         const struct tile_type *t = tile_type_of(w->p, in->result);
         const struct emit_value *e = &w->k->value.v[in->result];
-        str_printf(&s, "const %s v%d = ", emit_type(t->dtype), in->result);
+        bool hidden = e->home == EMIT_SCALAR && is_float_to_int(w->p, in); /* plan.c, is_round_trip: through memory */
+        str_printf(&s, "const %s%s v%d = ", hidden ? "volatile " : "", emit_type(t->dtype), in->result);
         put_value(w, &s, in);
         str_putc(&s, ';');
         tsr_tv place = emit_place(w->k, in->result);

@@ -137,6 +137,25 @@ static int32_t open_like(const struct planner *a, const struct emit_group *shape
     return -1;
 }
 
+/* Was integer v a float? By a cast, or by functions of such integers. */
+static bool was_float(const struct planner *a, tsr_tv v, int depth) {
+    const struct tile_inst *in = inst_of(a->k, v);
+    if (tsr_dtype_of(tile_type_of(a->p, v)->dtype)->kind == TSR_KIND_FLOAT) return true;
+    if (in->op != TILE_CAST && in->op != TILE_ELEM && in->op != TILE_BROADCAST) return false;
+    for (int i = 0; i < in->n_operand; i++)
+        if (depth == 0 || was_float(a, tile_operands(a->p, in)[i], depth - 1)) return true;
+    return false;
+}
+
+/* A float that becomes an integer and a float again: compilers that need not care for traps take it for trunc, which
+ * is -0 where the integer's float is 0 (gcc 12). So the integer goes through memory, from loop to loop. */
+static bool is_round_trip(const struct planner *a, const struct tile_inst *in, tsr_tv v) {
+    enum { FAR = 8 };
+    tsr_kind from = tsr_dtype_of(tile_type_of(a->p, v)->dtype)->kind, to = tsr_dtype_of(in->dtype)->kind;
+    return in->op == TILE_CAST && (from == TSR_KIND_INT || from == TSR_KIND_UINT) &&
+           (to == TSR_KIND_FLOAT || to == TSR_KIND_COMPLEX) && was_float(a, v, FAR);
+}
+
 /* The open group that instruction `at` may join, or a new one. Negative: no memory. */
 static int32_t group_for(struct planner *a, int32_t at) {
     const struct tile_inst *in = &a->p->inst.v[at];
@@ -147,7 +166,8 @@ static int32_t group_for(struct planner *a, int32_t at) {
         tsr_tv v = tile_operands(a->p, in)[i];
         if (v == TSR_TV_NONE) continue;
         close_maker(a, v, like);
-        if (like >= 0 && made_in(a, v, like) && !in_step(a, in, v, &shape)) close_group(a, like), like = -1;
+        bool apart = !in_step(a, in, v, &shape) || is_round_trip(a, in, v);
+        if (like >= 0 && made_in(a, v, like) && apart) close_group(a, like), like = -1;
     }
     close_met(a, in, like);
     like = open_like(a, &shape);
