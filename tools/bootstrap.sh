@@ -65,6 +65,11 @@ while read -r sign package what; do
 done <<END
 ${TSR_ICD:-/etc/OpenCL/vendors/pocl.icd} pocl-opencl-icd OpenCL on the CPU
 tcc tcc the C that is written, with a compiler of another make
+aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu C files on another machine
+riscv64-linux-gnu-gcc gcc-riscv64-linux-gnu C files on another machine
+qemu-aarch64 qemu-user C files on other machines
+arm-none-eabi-gcc gcc-arm-none-eabi C files on a microcontroller
+qemu-system-arm qemu-system-arm C files on a microcontroller
 END
 [ "$manager" = apt-get ] || exit 0 # the names are Debian's
 get || echo "Tests that need them will be skipped."

@@ -64,10 +64,11 @@ run 1 "Please install: gcc" ""
 
 # What only tests need: never a failure.
 option=--tests
-machine 0 cc cmake ninja pkg-config
+cross="aarch64-linux-gnu-gcc riscv64-linux-gnu-gcc qemu-aarch64 arm-none-eabi-gcc qemu-system-arm"
+machine 0 cc cmake ninja pkg-config $cross
 run 0 "Not here: pocl-opencl-icd" "apt-get install -y --no-install-recommends pocl-opencl-icd tcc"
 : >"$work/icd"
-machine 0 cc cmake ninja pkg-config tcc
+machine 0 cc cmake ninja pkg-config tcc $cross
 run 0 "" ""
 machine 1000 cc cmake ninja pkg-config
 run 0 "Tests that need them will be skipped" ""
