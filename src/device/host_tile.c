@@ -17,7 +17,7 @@ static int first_of(const struct launch_arg *arg, int i) {
 }
 
 static size_t shared_bytes(const struct launch_arg *arg, int n, int i) {
-    size_t most = 1;
+    size_t most = 0;
     for (int j = i; j < n; j++)
         if (arg[j].is_buf && arg[j].buf == arg[i].buf && arg[j].bytes > most) most = arg[j].bytes;
     return most;
@@ -35,8 +35,9 @@ static tsr_status to_host(struct device *d, int n, const struct launch_arg *arg,
             v[i].buf.p = v[first].buf.p;
             continue;
         }
-        if (!(v[i].buf.p = mem_alloc(d->c, shared_bytes(arg, n, i)))) return TSR_ENOMEM;
-        tsr_status s = d->ops->copy_out(d, v[i].buf.p, arg[i].buf, shared_bytes(arg, n, i));
+        size_t bytes = shared_bytes(arg, n, i);
+        if (!(v[i].buf.p = mem_alloc(d->c, bytes))) return TSR_ENOMEM;
+        tsr_status s = bytes ? d->ops->copy_out(d, v[i].buf.p, arg[i].buf, bytes) : TSR_OK;
         if (s) return s;
     }
     return TSR_OK;
@@ -50,7 +51,7 @@ tsr_status host_tile_run(struct device *d, const struct vm_code *code, const tsr
     d->unclaimed++;
     if (!s) s = vm_run(d->c, code, grid, v, pool);
     for (int i = 0; i < n && !s; i++)
-        if (arg[i].is_buf && tsr_tile_arg_at(program, i).access != TSR_TILE_IN)
+        if (arg[i].is_buf && arg[i].bytes && tsr_tile_arg_at(program, i).access != TSR_TILE_IN)
             s = d->ops->copy_in(d, arg[i].buf, v[i].buf.p, arg[i].bytes);
     for (int i = 0; v && i < n; i++)
         if (arg[i].is_buf && v[i].buf.p && first_of(arg, i) == i) mem_free(d->c, v[i].buf.p, shared_bytes(arg, n, i));
