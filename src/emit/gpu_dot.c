@@ -79,24 +79,14 @@ static void write_chains(struct gpu *g, const struct tile_inst *in) {
 
 /* ---- slabs ---- */
 
-struct product {
-    const struct tile_inst *in;
-    int32_t at;
-    tsr_dtype t;
-    struct gpu_side side[2];
-    int depth;     /* k of a slab */
-    int pitch[2];  /* elements from one k to the next */
-    int each[2];   /* elements of a slab that one thread brings */
-};
-
 static int depth_of(tsr_dtype t, int k) {
     int d = 1, most = SLAB_BYTES / (int)emit_size(t);
     while (d < k && d < most) d *= 2;
     return d;
 }
 
-static struct product product_of(const struct gpu *g, const struct tile_inst *in, int32_t at) {
-    struct product p = {.in = in, .at = at, .t = tile_type_of(g->w.p, in->result)->dtype};
+static struct gpu_product product_of(const struct gpu *g, const struct tile_inst *in, int32_t at) {
+    struct gpu_product p = {.in = in, .at = at, .t = tile_type_of(g->w.p, in->result)->dtype};
     for (int i = 0; i < 2; i++) p.side[i] = gpu_side_of(g, in, i);
     p.depth = depth_of(p.t, p.side[0].k);
     const int padded[2] = {g->tile.rows * g->tile.down, g->tile.columns * g->tile.across};
@@ -110,7 +100,7 @@ static struct product product_of(const struct gpu *g, const struct tile_inst *in
 size_t gpu_dot_bytes(const struct gpu *g, const struct tile_inst *in) {
     if (!gpu_is_tiled(g, in)) return 0;
     if (g->tile.mma) return gpu_mma_bytes(g);
-    struct product p = product_of(g, in, 0);
+    struct gpu_product p = product_of(g, in, 0);
     return (size_t)(2 * p.depth * (p.pitch[0] + p.pitch[1])) * emit_size(p.t);
 }
 
@@ -121,7 +111,7 @@ static void open_unrolled(struct gpu *g, const char *name, int n) {
 }
 
 /* line, k (in the slab) of the element of a slab that this thread brings in turn s. */
-static void write_place(struct gpu *g, const struct product *p, int i) {
+static void write_place(struct gpu *g, const struct gpu_product *p, int i) {
     const struct gpu_side *s = &p->side[i];
     put_line(&g->w, "const vm_i32 f = s * %d + lid;", g->threads);
     if (s->k_fastest) put_line(&g->w, "const vm_i32 line = f / %d, k = f %% %d;", p->depth, p->depth);
@@ -130,7 +120,7 @@ static void write_place(struct gpu *g, const struct product *p, int i) {
 }
 
 /* n0[s], n1[s]: this thread's elements of the slab that begins at k0. */
-static void read_slab(struct gpu *g, const struct product *p, int i, const char *k0) {
+static void read_slab(struct gpu *g, const struct gpu_product *p, int i, const char *k0) {
     const struct gpu_side *s = &p->side[i];
     tsr_dtype from = tile_type_of(g->w.p, s->value)->dtype;
     char cast[60] = "", value[40];
@@ -150,14 +140,14 @@ static void read_slab(struct gpu *g, const struct product *p, int i, const char 
     gpu_close(g);
 }
 
-static void write_slab(struct gpu *g, const struct product *p, int i, const char *half) {
+static void write_slab(struct gpu *g, const struct gpu_product *p, int i, const char *half) {
     open_unrolled(g, "s", p->each[i]);
     write_place(g, p, i);
     put_line(&g->w, "x%d[(%s * %d + k) * %d + line] = n%d[s];", i, half, p->depth, p->pitch[i], i);
     gpu_close(g);
 }
 
-static void write_products(struct gpu *g, const struct product *p) {
+static void write_products(struct gpu *g, const struct gpu_product *p) {
     const char *type = emit_type(p->t);
     int k = p->side[0].k;
     struct str s;
@@ -182,46 +172,7 @@ static void write_products(struct gpu *g, const struct product *p) {
     gpu_close(g), gpu_close(g), gpu_close(g);
 }
 
-static void touch_operands(struct gpu *g, const struct product *p) {
-    for (int i = 0; i < 2; i++) {
-        struct gpu_access a = gpu_reads(g, p->side[i].value, 0);
-        if (p->side[i].group >= 0) gpu_touch_staged(g, p->side[i].group);
-        else gpu_touch(g, 1, &a);
-    }
-}
-
-static void write_loop(struct gpu *g, const struct product *p) {
-    int k = p->side[0].k;
-    bool more = k > p->depth;
-    for (int i = 0; i < 2; i++) read_slab(g, p, i, "0");
-    struct gpu_access write = gpu_temp(g, p->at, true);
-    gpu_touch(g, 1, &write);
-    for (int i = 0; i < 2; i++) write_slab(g, p, i, "0");
-    gpu_barrier(g);
-    put_line(&g->w, "for (vm_i32 k0 = 0; k0 < %d; k0 += %d) {", k, p->depth);
-    g->w.indent++;
-    put_line(&g->w, "const vm_i32 now = k0 / %d %% 2;", p->depth);
-    if (more) {
-        put_line(&g->w, "if (k0 + %d < %d) {", p->depth, k);
-        g->w.indent++;
-        put_line(&g->w, "const vm_i32 next = k0 + %d;", p->depth);
-        for (int i = 0; i < 2; i++) read_slab(g, p, i, "next");
-        gpu_close(g);
-    }
-    write_products(g, p);
-    if (more) {
-        put_line(&g->w, "if (k0 + %d < %d) {", p->depth, k);
-        g->w.indent++;
-        for (int i = 0; i < 2; i++) write_slab(g, p, i, "(1 - now)");
-        gpu_close(g);
-        gpu_barrier(g);
-    }
-    gpu_close(g);
-    struct gpu_access read = gpu_temp(g, p->at, false);
-    gpu_touch(g, 1, &read);
-}
-
-static void add_sums(struct gpu *g, const struct product *p) {
+static void add_sums(struct gpu *g, const struct gpu_product *p) {
     int64_t n = tile_count(tile_type_of(g->w.p, p->in->result));
     tsr_tv acc = tile_operands(g->w.p, p->in)[2];
     char from[32], to[32];
@@ -234,17 +185,17 @@ static void add_sums(struct gpu *g, const struct product *p) {
 }
 
 static void write_tiled(struct gpu *g, const struct tile_inst *in, int32_t at) {
-    struct product p = product_of(g, in, at);
+    struct gpu_product p = product_of(g, in, at);
     const char *type = emit_type(p.t), *space = gpu_space_name(g, g->temp.v[at].space);
     int slots = g->tile.down * g->tile.across;
-    touch_operands(g, &p);
+    gpu_touch_operands(g, &p);
     put_line(&g->w, "{");
     g->w.indent++;
     put_line(&g->w, "%s%s *const x0 = m%d, *const x1 = m%d + %d;", space, type, at, at, 2 * p.depth * p.pitch[0]);
     put_line(&g->w, "%s n0[%d], n1[%d], sum[%d];", type, p.each[0], p.each[1], slots);
     put_line(&g->w, "%s", g->d->unroll);
     put_line(&g->w, "for (vm_i32 s = 0; s < %d; s++) sum[s] = %s;", slots, zero_of(p.t));
-    write_loop(g, &p);
+    gpu_write_slabs(g, &p, &(struct gpu_slabs){read_slab, write_slab, write_products});
     add_sums(g, &p);
     gpu_close(g);
 }

@@ -68,22 +68,13 @@ size_t gpu_mma_bytes(const struct gpu *g) {
     return (size_t)(2 * (SLAB_WORDS + PAD) * 4) * (size_t)(g->tile.m + g->tile.n);
 }
 
-struct mma {
-    const struct tile_inst *in;
-    int32_t at;
-    tsr_dtype t;             /* of the operands */
-    struct gpu_side side[2];
-    int depth, pitch;        /* elements of k of a slab, elements from line to line */
-    int each[2];
-};
-
 static void open_unrolled(struct gpu *g, const char *name, int n) {
     put_line(&g->w, "%s", g->d->unroll);
     put_line(&g->w, "for (vm_i32 %s = 0; %s < %d; %s++) {", name, name, n, name);
     g->w.indent++;
 }
 
-static void write_place(struct gpu *g, const struct mma *p, int i) {
+static void write_place(struct gpu *g, const struct gpu_product *p, int i) {
     const struct gpu_side *s = &p->side[i];
     put_line(&g->w, "const vm_i32 f = s * %d + lid;", g->threads);
     if (s->k_fastest) put_line(&g->w, "const vm_i32 line = f / %d, k = f %% %d;", p->depth, p->depth);
@@ -92,7 +83,7 @@ static void write_place(struct gpu *g, const struct mma *p, int i) {
 }
 
 /* n0[s], n1[s]: this thread's elements of the slab that begins at k0; zero past the end of k. */
-static void read_slab(struct gpu *g, const struct mma *p, int i, const char *k0) {
+static void read_slab(struct gpu *g, const struct gpu_product *p, int i, const char *k0) {
     const struct gpu_side *s = &p->side[i];
     open_unrolled(g, "s", p->each[i]);
     write_place(g, p, i);
@@ -110,14 +101,14 @@ static void read_slab(struct gpu *g, const struct mma *p, int i, const char *k0)
     gpu_close(g);
 }
 
-static void write_slab(struct gpu *g, const struct mma *p, int i, const char *half) {
+static void write_slab(struct gpu *g, const struct gpu_product *p, int i, const char *half) {
     open_unrolled(g, "s", p->each[i]);
     write_place(g, p, i);
-    put_line(&g->w, "x%d[(%s * %d + line) * %d + k] = n%d[s];", i, half, p->side[i].lines, p->pitch, i);
+    put_line(&g->w, "x%d[(%s * %d + line) * %d + k] = n%d[s];", i, half, p->side[i].lines, p->pitch[0], i);
     gpu_close(g);
 }
 
-static void write_products(struct gpu *g, const struct mma *p) {
+static void write_products(struct gpu *g, const struct gpu_product *p) {
     const struct gpu_tile *t = &g->tile;
     int words = SLAB_WORDS + PAD;
     open_unrolled(g, "k", SLAB_WORDS / WORDS);
@@ -138,67 +129,29 @@ static void write_products(struct gpu *g, const struct mma *p) {
     gpu_close(g);
 }
 
-static void write_loop(struct gpu *g, const struct mma *p) {
-    int k = p->side[0].k;
-    bool more = k > p->depth;
-    for (int i = 0; i < 2; i++) read_slab(g, p, i, "0");
-    struct gpu_access write = gpu_temp(g, p->at, true), read = gpu_temp(g, p->at, false);
-    gpu_touch(g, 1, &write);
-    for (int i = 0; i < 2; i++) write_slab(g, p, i, "0");
-    gpu_barrier(g);
-    put_line(&g->w, "for (vm_i32 k0 = 0; k0 < %d; k0 += %d) {", k, p->depth);
-    g->w.indent++;
-    put_line(&g->w, "const vm_i32 now = k0 / %d %% 2;", p->depth);
-    if (more) {
-        put_line(&g->w, "if (k0 + %d < %d) {", p->depth, k);
-        g->w.indent++;
-        put_line(&g->w, "const vm_i32 next = k0 + %d;", p->depth);
-        for (int i = 0; i < 2; i++) read_slab(g, p, i, "next");
-        gpu_close(g);
-    }
-    write_products(g, p);
-    if (more) {
-        put_line(&g->w, "if (k0 + %d < %d) {", p->depth, k);
-        g->w.indent++;
-        for (int i = 0; i < 2; i++) write_slab(g, p, i, "(1 - now)");
-        gpu_close(g);
-        gpu_barrier(g);
-    }
-    gpu_close(g);
-    gpu_touch(g, 1, &read);
-}
-
-static void touch_operands(struct gpu *g, const struct mma *p) {
-    for (int i = 0; i < 2; i++) {
-        struct gpu_access a = gpu_reads(g, p->side[i].value, 0);
-        if (p->side[i].group >= 0) gpu_touch_staged(g, p->side[i].group);
-        else gpu_touch(g, 1, &a);
-    }
-}
-
 void gpu_mma(struct gpu *g, const struct tile_inst *in, int32_t at) {
     tsr_tv acc = tile_operands(g->w.p, in)[2];
     int64_t n = tile_count(tile_type_of(g->w.p, in->result));
-    struct mma p = {.in = in, .at = at, .t = tile_type_of(g->w.p, tile_operands(g->w.p, in)[0])->dtype};
+    struct gpu_product p = {.in = in, .at = at, .t = tile_type_of(g->w.p, tile_operands(g->w.p, in)[0])->dtype};
     char room[32];
-    p.depth = SLAB_WORDS * per_word(p.t), p.pitch = (SLAB_WORDS + PAD) * per_word(p.t);
+    p.depth = SLAB_WORDS * per_word(p.t), p.pitch[0] = p.pitch[1] = (SLAB_WORDS + PAD) * per_word(p.t);
     for (int i = 0; i < 2; i++) {
         p.side[i] = gpu_side_of(g, in, i);
         p.each[i] = (p.side[i].lines * p.depth + g->threads - 1) / g->threads;
     }
     const char *type = emit_type(p.t), *sum = emit_type(tile_type_of(g->w.p, in->result)->dtype);
     struct gpu_access from = gpu_reads(g, acc, n), to = gpu_writes(g, in->result, n);
-    touch_operands(g, &p);
+    gpu_touch_operands(g, &p);
     gpu_touch(g, 1, &from);
     put_line(&g->w, "{");
     g->w.indent++;
-    put_line(&g->w, "%s *const x0 = (%s *)m%d, *const x1 = x0 + %d;", type, type, at, 2 * g->tile.m * p.pitch);
+    put_line(&g->w, "%s *const x0 = (%s *)m%d, *const x1 = x0 + %d;", type, type, at, 2 * g->tile.m * p.pitch[0]);
     put_line(&g->w, "%s n0[%d], n1[%d];", type, p.each[0], p.each[1]);
     put_line(&g->w, "%s sum[%d];", sum, gpu_slots(g, n));
     gpu_each_own(g, n);
     put_line(&g->w, "sum[s] = %s;", gpu_element(g, acc, room));
     gpu_close(g);
-    write_loop(g, &p);
+    gpu_write_slabs(g, &p, &(struct gpu_slabs){read_slab, write_slab, write_products});
     gpu_touch(g, 1, &to);
     gpu_each_own(g, n);
     put_line(&g->w, "%s = sum[s];", gpu_element(g, in->result, room));

@@ -188,3 +188,43 @@ void gpu_touch_staged(struct gpu *g, int32_t group) {
         }
     }
 }
+
+void gpu_touch_operands(struct gpu *g, const struct gpu_product *p) {
+    for (int i = 0; i < 2; i++) {
+        struct gpu_access a = gpu_reads(g, p->side[i].value, 0);
+        if (p->side[i].group >= 0) gpu_touch_staged(g, p->side[i].group);
+        else gpu_touch(g, 1, &a);
+    }
+}
+
+static void open_if_more(struct gpu *g, const struct gpu_product *p) {
+    put_line(&g->w, "if (k0 + %d < %d) {", p->depth, p->side[0].k);
+    g->w.indent++;
+}
+
+void gpu_write_slabs(struct gpu *g, const struct gpu_product *p, const struct gpu_slabs *of) {
+    bool more = p->side[0].k > p->depth;
+    for (int i = 0; i < 2; i++) of->read(g, p, i, "0");
+    struct gpu_access write = gpu_temp(g, p->at, true), read = gpu_temp(g, p->at, false);
+    gpu_touch(g, 1, &write);
+    for (int i = 0; i < 2; i++) of->write(g, p, i, "0");
+    gpu_barrier(g);
+    put_line(&g->w, "for (vm_i32 k0 = 0; k0 < %d; k0 += %d) {", p->side[0].k, p->depth);
+    g->w.indent++;
+    put_line(&g->w, "const vm_i32 now = k0 / %d %% 2;", p->depth);
+    if (more) {
+        open_if_more(g, p);
+        put_line(&g->w, "const vm_i32 next = k0 + %d;", p->depth);
+        for (int i = 0; i < 2; i++) of->read(g, p, i, "next");
+        gpu_close(g);
+    }
+    of->products(g, p);
+    if (more) {
+        open_if_more(g, p);
+        for (int i = 0; i < 2; i++) of->write(g, p, i, "(1 - now)");
+        gpu_close(g);
+        gpu_barrier(g);
+    }
+    gpu_close(g);
+    gpu_touch(g, 1, &read);
+}

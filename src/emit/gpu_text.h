@@ -74,6 +74,24 @@ bool gpu_stage(struct gpu *g, struct emit_plan *k);
 bool gpu_is_tiled(const struct gpu *g, const struct tile_inst *in);
 struct gpu_side gpu_side_of(const struct gpu *g, const struct tile_inst *in, int side);
 void gpu_touch_staged(struct gpu *g, int32_t group);
+/* A product under way: its operands come in slabs of `depth` along k, two in local memory at a time. */
+struct gpu_product {
+    const struct tile_inst *in;
+    int32_t at;
+    tsr_dtype t;
+    struct gpu_side side[2];
+    int depth;     /* k of a slab */
+    int pitch[2];  /* elements from one k (of matrix units: from one line) to the next */
+    int each[2];   /* elements of a slab that one thread brings */
+};
+/* What reads a slab into registers, writes it to local memory, and multiplies the slabs there. */
+struct gpu_slabs {
+    void (*read)(struct gpu *g, const struct gpu_product *p, int side, const char *k0);
+    void (*write)(struct gpu *g, const struct gpu_product *p, int side, const char *half);
+    void (*products)(struct gpu *g, const struct gpu_product *p);
+};
+void gpu_touch_operands(struct gpu *g, const struct gpu_product *p);
+void gpu_write_slabs(struct gpu *g, const struct gpu_product *p, const struct gpu_slabs *of); /* the loop over k */
 
 /* gpu_mma.c: matrix units. */
 void gpu_choose_mma(struct gpu *g);
