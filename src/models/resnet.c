@@ -78,7 +78,7 @@ static tsr_nn *stage(tsr_ctx *c, int64_t blocks, int64_t in, int64_t width, int6
     tsr_nn *m = tsr_nn_sequential(c, 0, NULL);
     bool ok = m != NULL;
     for (int64_t i = 0; i < blocks && ok; i++) {
-        char name[16];
+        char name[24];
         snprintf(name, sizeof name, "%d", (int)i);
         ok = tsr_nn_add_child_take(m, name, block(c, i ? EXPANSION * width : in, width, i ? 1 : stride));
     }
@@ -97,7 +97,7 @@ tsr_nn *tsr_resnet(tsr_ctx *c, const int64_t blocks[4], int64_t width, int64_t c
     ok = ok && tsr_nn_add_child_take(m, "bn1", norm(c, width));
     int64_t in = width, now = width;
     for (int i = 0; i < STAGES && ok; i++, in = EXPANSION * now, now *= 2) {
-        char name[16];
+        char name[24];
         snprintf(name, sizeof name, "layer%d", i + 1);
         ok = tsr_nn_add_child_take(m, name, stage(c, blocks[i], in, now, i ? 2 : 1));
     }

@@ -87,7 +87,7 @@ TEST(the_order_of_devices_is_ours) {
         use_fake();
         fake->turned = turned;
         for (int i = 0; i < 3; i++) {
-            char device[16];
+            char device[24];
             snprintf(device, sizeof device, "opencl:%d", i);
             tsr_ctx *c = ctx_of(device);
             CHECK_EQ(device_opencl.count(c, why), 3);

@@ -70,7 +70,7 @@ void cl_device_text(const struct cl *cl, cl_device d, cl_uint what, char *out, s
 static void platform_text(const struct cl *cl, cl_platform p, cl_uint what, char out[CL_NAME]) {
     char text[1024] = "";
     if (cl->clGetPlatformInfo(p, what, sizeof text - 1, text, NULL)) *text = 0;
-    snprintf(out, CL_NAME, "%s", text);
+    snprintf(out, CL_NAME, "%.*s", CL_NAME - 1, text);
 }
 
 /* May the device be used at all? */
