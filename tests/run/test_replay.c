@@ -3,6 +3,7 @@
  *
  * The device is the CPU with a recorder around it: it keeps what is launched and copied between begin and end, and
  * a replay does it again. */
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "device/device.h"
@@ -111,10 +112,10 @@ static bool wrap_device(tsr_ctx *c) {
 /* A device hands the same memory out again and again; so does this allocator: what was freed last, first. */
 static struct { void *p; size_t n; } freed[8192];
 static int nfreed, lent;
+static pthread_mutex_t recycling = PTHREAD_MUTEX_INITIALIZER; /* an allocator is called from any thread */
 
-static void *recycle(void *user, void *p, size_t old, size_t n) {
+static void *recycle_one(void *p, size_t old, size_t n) {
     void *q = NULL;
-    (void)user;
     for (int i = nfreed; n && !q && i-- > 0;)
         if (freed[i].n == n) q = freed[i].p, freed[i] = freed[--nfreed];
     if (n && !q && !(q = aligned_alloc(64, (n + 63) & ~(size_t)63))) return NULL;
@@ -123,6 +124,14 @@ static void *recycle(void *user, void *p, size_t old, size_t n) {
     if (p && nfreed < 8192) freed[nfreed].p = p, freed[nfreed++].n = old;
     else free(p);
     if (p) lent--;
+    return q;
+}
+
+static void *recycle(void *user, void *p, size_t old, size_t n) {
+    (void)user;
+    pthread_mutex_lock(&recycling);
+    void *q = recycle_one(p, old, n);
+    pthread_mutex_unlock(&recycling);
     return q;
 }
 
