@@ -556,8 +556,7 @@ static int build(struct program *k) {
     FILE *f = fopen(path, "w");
     if (!f) return 11;
     fprintf(f, "#include \"tests/emit/simt.inc\"\n%s\ntemplate <class... A> static size_t sizes_of(void (*)(A...), "
-        "const size_t **s) { static const size_t n[] = {sizeof(A)..., 0}; *s = n; return sizeof...(A); }\n"
-        "__attribute__((destructor)) static void free_stacks() { for (auto &f : simt_fibers) free(f.stack); }\n",
+        "const size_t **s) { static const size_t n[] = {sizeof(A)..., 0}; *s = n; return sizeof...(A); }\n",
         k->text);
     write_kernels(f, k->text);
     fclose(f);
