@@ -104,28 +104,13 @@ size_t gpu_dot_bytes(const struct gpu *g, const struct tile_inst *in) {
     return (size_t)(2 * p.depth * (p.pitch[0] + p.pitch[1])) * emit_size(p.t);
 }
 
-static void open_unrolled(struct gpu *g, const char *name, int n) {
-    put_line(&g->w, "%s", g->d->unroll);
-    put_line(&g->w, "for (vm_i32 %s = 0; %s < %d; %s++) {", name, name, n, name);
-    g->w.indent++;
-}
-
-/* line, k (in the slab) of the element of a slab that this thread brings in turn s. */
-static void write_place(struct gpu *g, const struct gpu_product *p, int i) {
-    const struct gpu_side *s = &p->side[i];
-    put_line(&g->w, "const vm_i32 f = s * %d + lid;", g->threads);
-    if (s->k_fastest) put_line(&g->w, "const vm_i32 line = f / %d, k = f %% %d;", p->depth, p->depth);
-    else put_line(&g->w, "const vm_i32 line = f %% %d, k = f / %d;", s->lines, s->lines);
-    if (s->lines * p->depth % g->threads) put_line(&g->w, "if (f >= %d) continue;", s->lines * p->depth);
-}
-
 /* n0[s], n1[s]: this thread's elements of the slab that begins at k0. */
 static void read_slab(struct gpu *g, const struct gpu_product *p, int i, const char *k0) {
     const struct gpu_side *s = &p->side[i];
     tsr_dtype from = tile_type_of(g->w.p, s->value)->dtype;
     char cast[60] = "", value[40];
-    open_unrolled(g, "s", p->each[i]);
-    write_place(g, p, i);
+    gpu_open_unrolled(g, "s", p->each[i]);
+    gpu_slab_place(g, p, i);
     if (s->k % p->depth) put_line(&g->w, "if (%s + k >= %d) continue;", k0, s->k);
     if (s->k_last) put_line(&g->w, "const vm_i32 e = line * %d + %s + k;", s->k, k0);
     else put_line(&g->w, "const vm_i32 e = (%s + k) * %d + line;", k0, s->lines);
@@ -141,8 +126,8 @@ static void read_slab(struct gpu *g, const struct gpu_product *p, int i, const c
 }
 
 static void write_slab(struct gpu *g, const struct gpu_product *p, int i, const char *half) {
-    open_unrolled(g, "s", p->each[i]);
-    write_place(g, p, i);
+    gpu_open_unrolled(g, "s", p->each[i]);
+    gpu_slab_place(g, p, i);
     put_line(&g->w, "x%d[(%s * %d + k) * %d + line] = n%d[s];", i, half, p->depth, p->pitch[i], i);
     gpu_close(g);
 }
@@ -152,7 +137,7 @@ static void write_products(struct gpu *g, const struct gpu_product *p) {
     int k = p->side[0].k;
     struct str s;
     if (k % p->depth) put_line(&g->w, "for (vm_i32 k = 0; k < %d && k0 + k < %d; k++) {", p->depth, k), g->w.indent++;
-    else open_unrolled(g, "k", p->depth);
+    else gpu_open_unrolled(g, "k", p->depth);
     put_line(&g->w, "%s a[%d], b[%d];", type, g->tile.down, g->tile.across);
     put_line(&g->w, "%s", g->d->unroll);
     put_line(&g->w, "for (vm_i32 i = 0; i < %d; i++) a[i] = x0[(now * %d + k) * %d + i * %d + ty];", g->tile.down,
@@ -160,8 +145,8 @@ static void write_products(struct gpu *g, const struct gpu_product *p) {
     put_line(&g->w, "%s", g->d->unroll);
     put_line(&g->w, "for (vm_i32 j = 0; j < %d; j++) b[j] = x1[(now * %d + k) * %d + j * %d + tx];", g->tile.across,
         p->depth, p->pitch[1], g->tile.columns);
-    open_unrolled(g, "i", g->tile.down);
-    open_unrolled(g, "j", g->tile.across);
+    gpu_open_unrolled(g, "i", g->tile.down);
+    gpu_open_unrolled(g, "j", g->tile.across);
     char sum[40];
     str_init(&s, g->w.k->c);
     snprintf(sum, sizeof sum, "sum[i * %d + j]", g->tile.across);

@@ -68,25 +68,11 @@ size_t gpu_mma_bytes(const struct gpu *g) {
     return (size_t)(2 * (SLAB_WORDS + PAD) * 4) * (size_t)(g->tile.m + g->tile.n);
 }
 
-static void open_unrolled(struct gpu *g, const char *name, int n) {
-    put_line(&g->w, "%s", g->d->unroll);
-    put_line(&g->w, "for (vm_i32 %s = 0; %s < %d; %s++) {", name, name, n, name);
-    g->w.indent++;
-}
-
-static void write_place(struct gpu *g, const struct gpu_product *p, int i) {
-    const struct gpu_side *s = &p->side[i];
-    put_line(&g->w, "const vm_i32 f = s * %d + lid;", g->threads);
-    if (s->k_fastest) put_line(&g->w, "const vm_i32 line = f / %d, k = f %% %d;", p->depth, p->depth);
-    else put_line(&g->w, "const vm_i32 line = f %% %d, k = f / %d;", s->lines, s->lines);
-    if (s->lines * p->depth % g->threads) put_line(&g->w, "if (f >= %d) continue;", s->lines * p->depth);
-}
-
 /* n0[s], n1[s]: this thread's elements of the slab that begins at k0; zero past the end of k. */
 static void read_slab(struct gpu *g, const struct gpu_product *p, int i, const char *k0) {
     const struct gpu_side *s = &p->side[i];
-    open_unrolled(g, "s", p->each[i]);
-    write_place(g, p, i);
+    gpu_open_unrolled(g, "s", p->each[i]);
+    gpu_slab_place(g, p, i);
     put_line(&g->w, "n%d[s] = 0;", i);
     if (s->k % p->depth) put_line(&g->w, "if (%s + k >= %d) continue;", k0, s->k);
     if (s->k_last) put_line(&g->w, "const vm_i32 e = line * %d + %s + k;", s->k, k0);
@@ -102,8 +88,8 @@ static void read_slab(struct gpu *g, const struct gpu_product *p, int i, const c
 }
 
 static void write_slab(struct gpu *g, const struct gpu_product *p, int i, const char *half) {
-    open_unrolled(g, "s", p->each[i]);
-    write_place(g, p, i);
+    gpu_open_unrolled(g, "s", p->each[i]);
+    gpu_slab_place(g, p, i);
     put_line(&g->w, "x%d[(%s * %d + line) * %d + k] = n%d[s];", i, half, p->side[i].lines, p->pitch[0], i);
     gpu_close(g);
 }
@@ -111,14 +97,14 @@ static void write_slab(struct gpu *g, const struct gpu_product *p, int i, const 
 static void write_products(struct gpu *g, const struct gpu_product *p) {
     const struct gpu_tile *t = &g->tile;
     int words = SLAB_WORDS + PAD;
-    open_unrolled(g, "k", SLAB_WORDS / WORDS);
+    gpu_open_unrolled(g, "k", SLAB_WORDS / WORDS);
     put_line(&g->w, "vm_u32 a[%d][4];", t->down);
-    open_unrolled(g, "i", t->down);
+    gpu_open_unrolled(g, "i", t->down);
     put_line(&g->w, "const vm_u32 *const w = (const vm_u32 *)x0 + (now * %d + (i * %d + wy) * 16 + group) * %d"
         " + k * 8 + lane;", t->m, t->rows, words);
     put_line(&g->w, "a[i][0] = w[0], a[i][1] = w[%d], a[i][2] = w[4], a[i][3] = w[%d];", 8 * words, 8 * words + 4);
     gpu_close(g);
-    open_unrolled(g, "j", t->across / 4);
+    gpu_open_unrolled(g, "j", t->across / 4);
     put_line(&g->w, "const vm_u32 *const w = (const vm_u32 *)x1 + (now * %d + (j * %d + wx) * 8 + group) * %d"
         " + k * 8 + lane;", t->n, t->columns, words);
     put_line(&g->w, "const vm_u32 b[2] = {w[0], w[4]};");

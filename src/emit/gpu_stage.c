@@ -228,3 +228,17 @@ void gpu_write_slabs(struct gpu *g, const struct gpu_product *p, const struct gp
     gpu_close(g);
     gpu_touch(g, 1, &read);
 }
+
+void gpu_open_unrolled(struct gpu *g, const char *name, int n) {
+    put_line(&g->w, "%s", g->d->unroll);
+    put_line(&g->w, "for (vm_i32 %s = 0; %s < %d; %s++) {", name, name, n, name);
+    g->w.indent++;
+}
+
+void gpu_slab_place(struct gpu *g, const struct gpu_product *p, int i) {
+    const struct gpu_side *s = &p->side[i];
+    put_line(&g->w, "const vm_i32 f = s * %d + lid;", g->threads);
+    if (s->k_fastest) put_line(&g->w, "const vm_i32 line = f / %d, k = f %% %d;", p->depth, p->depth);
+    else put_line(&g->w, "const vm_i32 line = f %% %d, k = f / %d;", s->lines, s->lines);
+    if (s->lines * p->depth % g->threads) put_line(&g->w, "if (f >= %d) continue;", s->lines * p->depth);
+}

@@ -90,6 +90,9 @@ struct gpu_slabs {
     void (*write)(struct gpu *g, const struct gpu_product *p, int side, const char *half);
     void (*products)(struct gpu *g, const struct gpu_product *p);
 };
+void gpu_open_unrolled(struct gpu *g, const char *name, int n);
+/* line, k (in the slab) of the element of a slab of operand i that this thread brings in turn s. */
+void gpu_slab_place(struct gpu *g, const struct gpu_product *p, int i);
 void gpu_touch_operands(struct gpu *g, const struct gpu_product *p);
 void gpu_write_slabs(struct gpu *g, const struct gpu_product *p, const struct gpu_slabs *of); /* the loop over k */
 
