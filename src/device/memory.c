@@ -6,8 +6,8 @@
  * the oldest goes.
  *
  * Work is done in the order in which it was launched, so memory can be handed on while a kernel that was launched
- * before still uses it. Buffers are dropped by any thread: a lock guards the list, and a device's free may be called by
- * any thread too. */
+ * before still uses it. Buffers are dropped by any thread: a lock guards the list alone, held for some hundred
+ * instructions, so the others may spin; a device's free may wait for the device, and is called when it is let go. */
 #include "device/memory.h"
 
 #include <stdatomic.h>
@@ -74,38 +74,47 @@ void *device_alloc(struct device *d, size_t bytes) {
     return p ? p : d->ops->alloc(d, bytes);
 }
 
-/* The oldest block goes when the room is full, as often as needed. */
-static void keep(struct device *d, void *p, size_t bytes) {
-    struct device_memory *m = d->kept;
-    while (m->n && (m->n == BLOCKS || bytes > m->most - m->total)) {
-        size_t oldest = m->size[0];
-        d->ops->free(d, take(m, 0), oldest);
-    }
+/* The oldest block, when there is no room for so many bytes more; NULL: there is. */
+static void *make_room(struct device_memory *m, size_t bytes, size_t *old) {
+    if (!m->n || (m->n < BLOCKS && bytes <= m->most - m->total)) return NULL;
+    *old = m->size[0];
+    return take(m, 0);
+}
+
+static void put(struct device_memory *m, void *p, size_t bytes) {
     m->size[m->n] = bytes;
     m->block[m->n++] = p;
     m->total += bytes;
 }
 
+static void keep(struct device *d, void *p, size_t bytes) {
+    struct device_memory *m = d->kept;
+    size_t old = 0;
+    for (void *oldest = p; oldest;) {
+        lock(m);
+        oldest = make_room(m, bytes, &old);
+        if (!oldest) put(m, p, bytes);
+        unlock(m);
+        if (oldest) d->ops->free(d, oldest, old);
+    }
+}
+
 void device_free(struct device *d, void *p, size_t bytes) {
     if (!p) return;
-    if (d->host_memory) {
-        d->ops->free(d, p, bytes);
-        return;
-    }
-    bytes = rounded(bytes);
-    lock(d->kept);
-    if (bytes > d->kept->most) d->ops->free(d, p, bytes);
+    if (!d->host_memory) bytes = rounded(bytes);
+    if (d->host_memory || bytes > d->kept->most) d->ops->free(d, p, bytes);
     else keep(d, p, bytes);
-    unlock(d->kept);
 }
 
 void device_memory_empty(struct device *d) {
     struct device_memory *m = d->kept;
-    if (!m) return;
-    lock(m);
-    for (int i = 0; i < m->n; i++) d->ops->free(d, m->block[i], m->size[i]);
-    m->n = 0, m->total = 0;
-    unlock(m);
+    for (void *p = m; p;) {
+        size_t bytes = 0;
+        lock(m);
+        p = make_room(m, SIZE_MAX, &bytes);
+        unlock(m);
+        if (p) d->ops->free(d, p, bytes);
+    }
 }
 
 void device_memory_close(struct device *d) {
