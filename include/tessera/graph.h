@@ -98,7 +98,8 @@ tsr_node *tsr_item(tsr_ctx *c, tsr_node *tuple, int index);
 /* ---- fns ----------------------------------------------------------------------------------------------------------
  * Between begin and end, builders add to the fn. A value from outside that is used inside becomes a captured parameter
  * (literals are copied in); a variable that is read becomes a parameter bound to it, one that is assigned becomes a
- * result bound to it. So an ended fn is closed. Fns nest (loop bodies). */
+ * result bound to it. So an ended fn is closed. Fns nest (loop bodies). Where a fn is asked for and NULL is given (what
+ * tsr_fn_end returns after an error), EINVAL is recorded unless an error is, and no result is touched. */
 tsr_status tsr_fn_begin(tsr_ctx *c, const char *name);
 tsr_node *tsr_param(tsr_ctx *c, const tsr_type *t, const char *name);      /* next explicit parameter of the open fn */
 /* Element `element` of an explicit integer parameter of a fn that is open gives `symbol` its value when the fn runs

@@ -349,11 +349,16 @@ tsr_fn *tsr_fn_end(tsr_ctx *c, int n, tsr_node *const *result) {
 
 /* ---- reading ---- */
 
-const char *tsr_fn_name(const tsr_fn *f) { return f->name; }
-int tsr_fn_params(const tsr_fn *f) { return f->nparam; }
-int tsr_fn_results(const tsr_fn *f) { return f->nresult; }
-const tsr_type *tsr_fn_param_type(const tsr_fn *f, int i) { return f->param.v[i].node->type; }
-const tsr_type *tsr_fn_result_type(const tsr_fn *f, int i) { return f->result.v[i]->type; }
+const char *tsr_fn_name(const tsr_fn *f) { return f ? f->name : ""; }
+int tsr_fn_params(const tsr_fn *f) { return f ? f->nparam : 0; }
+int tsr_fn_results(const tsr_fn *f) { return f ? f->nresult : 0; }
+const tsr_type *tsr_fn_param_type(const tsr_fn *f, int i) { return f ? f->param.v[i].node->type : NULL; }
+const tsr_type *tsr_fn_result_type(const tsr_fn *f, int i) { return f ? f->result.v[i]->type : NULL; }
+
+bool fn_missing(tsr_ctx *c, const tsr_fn *f, const char *what) {
+    if (!f) err_set(c, TSR_EINVAL, "%s: the fn is NULL; was what returned it checked?", what);
+    return !f;
+}
 
 /* ---- building with a fn ---- */
 
@@ -406,6 +411,7 @@ static tsr_node *item(tsr_ctx *c, tsr_node *tuple, int64_t index) {
 }
 
 static void call_or_inline(tsr_ctx *c, tsr_fn *f, int n, tsr_node *const *arg, tsr_node **out, bool whole) {
+    if (fn_missing(c, f, whole ? "call" : "inline")) return;
     size_t np = f->param.n, nr = f->result.n;
     tsr_node **args = mem_array(c, np + 1, sizeof *args), **all = mem_array(c, nr + 1, sizeof *all);
     for (int i = 0; i < f->nresult; i++) out[i] = tsr_poison(c);

@@ -171,6 +171,8 @@ void fn_splice(tsr_ctx *c, const tsr_fn *f, tsr_node *const *arg, tsr_node **out
 tsr_node *fn_var_read(tsr_ctx *c, tsr_fn *f, tsr_var *v);
 tsr_status fn_var_assign(tsr_ctx *c, tsr_fn *f, tsr_var *v, tsr_node *value);
 uint64_t node_hash_at(const tsr_node *n); /* structural: sources by their pos */
+/* f is NULL: EINVAL is recorded, with what was asked of it, unless the error that made it so is. */
+bool fn_missing(tsr_ctx *c, const tsr_fn *f, const char *what);
 /* Values, in the graph being built now, for the parameters past the explicit ones: captures and variable reads. */
 void fn_implicit_args(tsr_ctx *c, const tsr_fn *f, tsr_node **arg /* (param.n - nparam) */);
 

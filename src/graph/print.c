@@ -92,6 +92,7 @@ static void print_fn(struct str *s, const tsr_fn *f, int indent) {
 
 char *tsr_fn_print(tsr_ctx *c, const tsr_fn *f) {
     struct str s;
+    if (fn_missing(c, f, "print")) return NULL;
     str_init(&s, c);
     print_fn(&s, f, 0);
     char *text = s.failed ? NULL : mem_strdup(c, s.s);

@@ -37,12 +37,14 @@ const tsr_type *tsr_var_type(const tsr_var *v) { return v->type; }
 
 tsr_node *tsr_var_read(tsr_ctx *c, tsr_var *v) {
     tsr_fn *f = fn_open_now(c);
+    if (!v) return err_set(c, TSR_EINVAL, "read of a variable: it is NULL"), tsr_poison(c);
     if (f) return fn_var_read(c, f, v);
     return scope_hold(c, v->value) ? v->value : tsr_poison(c);
 }
 
 tsr_status tsr_var_assign(tsr_ctx *c, tsr_var *v, tsr_node *value) {
     tsr_fn *f = fn_open_now(c);
+    if (!v) return err_set(c, TSR_EINVAL, "assign to a variable: it is NULL");
     if (tsr_is_poison(value) || tsr_is_poison(value = fn_capture(c, f, value)))
         return err_any(c) ? tsr_error_status(c) : err_set(c, TSR_EINVAL,
             "assign to variable '%s': the value is missing", v->name);

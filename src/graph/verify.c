@@ -39,6 +39,7 @@ static tsr_status verify_type(tsr_ctx *c, const tsr_fn *f, const tsr_node *n) {
 
 tsr_status tsr_verify(tsr_ctx *c, const tsr_fn *f) {
     tsr_status s = TSR_OK;
+    if (fn_missing(c, f, "verify")) return tsr_error_status(c);
     if (f->open) return err_set(c, TSR_EINVAL, "verify %s: the fn is still open", f->name);
     for (size_t i = 0; i < f->node.n && !s; i++) {
         const tsr_node *n = f->node.v[i];

@@ -44,6 +44,7 @@ static bool freeze_params(tsr_ctx *c, const tsr_fn *f, void *const *value, tsr_n
 }
 
 tsr_fn *engine_freeze(tsr_ctx *c, tsr_fn *f, bool open) {
+    if (fn_missing(c, f, "engine")) return NULL;
     if (f->assign.n)
         return err_set(c, TSR_EUNSUPPORTED, "engine of %s: it assigns variable %s; an engine has no state: return the "
             "new value as a result instead", f->name, f->assign.v[0]->name), NULL;
@@ -196,6 +197,7 @@ static uint64_t hash_constants(const tsr_engine *e) {
 }
 
 tsr_status tsr_engine_verify(tsr_engine *e) {
+    if (!e) return TSR_EINVAL;
     if (hash_constants(e) == e->header.constants_hash) return TSR_OK;
     return err_set(e->c, TSR_EFORMAT, "engine %s: the checksum of its constants is wrong: the file is damaged: copy or "
         "write it again", e->plan->name);
@@ -263,8 +265,9 @@ static tsr_node *wrap(struct engine_run *k, int i) {
 }
 
 tsr_status tsr_engine_run(tsr_engine *e, int n, tsr_node *const *arg, tsr_node **out) {
-    tsr_ctx *c = e->c;
     struct engine_run k = {.e = e};
+    if (!e) return TSR_EINVAL; /* whose opening recorded why */
+    tsr_ctx *c = e->c;
     for (int i = 0; i < e->nresult; i++) out[i] = tsr_poison(c);
     if (err_any(c)) return tsr_error_status(c);
     if (n != e->nparam)

@@ -160,7 +160,7 @@ tsr_status tsr_eval(tsr_ctx *c, int n, tsr_node *const *node) {
 tsr_status tsr_eval_vars(tsr_ctx *c, int nvars, tsr_var *const *var, int n, tsr_node *const *node) {
     tsr_node **all = mem_array(c, (size_t)(nvars + n) + 1, sizeof *all);
     if (!all) return TSR_ENOMEM;
-    for (int i = 0; i < nvars; i++) all[i] = var[i]->value;
+    for (int i = 0; i < nvars; i++) all[i] = var[i] ? var[i]->value : NULL;
     for (int i = 0; i < n; i++) all[nvars + i] = node[i];
     tsr_status s = tsr_eval(c, nvars + n, all);
     mem_array_free(c, all, (size_t)(nvars + n) + 1, sizeof *all);

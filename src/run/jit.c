@@ -166,6 +166,7 @@ tsr_status run_compute(struct run *k) {
 
 static tsr_status run_fn(tsr_ctx *c, tsr_fn *f, tsr_tier tier, int n, tsr_node *const *arg, tsr_node **out) {
     struct run k = {.c = c, .f = f, .tier = tier};
+    if (fn_missing(c, f, tier == TSR_TIER_PLAN ? "run" : "interpret")) return tsr_error_status(c);
     for (int i = 0; i < f->nresult; i++) out[i] = tsr_poison(c);
     tsr_status s = run_open(&k, n, arg);
     if (!s) s = run_compute(&k);

@@ -13,7 +13,7 @@ static void add_plan(const tsr_plan *p, const struct plan_binding *b, tsr_plan_i
 }
 
 tsr_status tsr_plan_measure(tsr_ctx *c, tsr_fn *f, tsr_plan_info *out) {
-    struct runner *r = runner_of(c);
+    struct runner *r = fn_missing(c, f, "plan") ? NULL : runner_of(c);
     tsr_plan *p = r ? runner_plan(r, f) : NULL;
     struct plan_binding *b = p ? exec_bind(r, p, 0, NULL) : NULL;
     *out = (tsr_plan_info){0};
@@ -35,7 +35,7 @@ void report_sizes(struct str *s, struct runner *r, const tsr_plan *p) {
 }
 
 char *tsr_plan_text(tsr_ctx *c, tsr_fn *f) {
-    struct runner *r = runner_of(c);
+    struct runner *r = fn_missing(c, f, "plan") ? NULL : runner_of(c);
     tsr_plan *p = r ? runner_plan(r, f) : NULL;
     struct str s;
     if (!p) return NULL;

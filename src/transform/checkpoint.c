@@ -54,6 +54,7 @@ static tsr_fn *checkpointed(tsr_ctx *c, tsr_fn *f) {
 }
 
 void tsr_checkpoint(tsr_ctx *c, tsr_fn *f, int n, tsr_node *const *arg, tsr_node **out) {
+    if (fn_missing(c, f, "checkpoint")) return;
     size_t np = f->param.n, nr = f->result.n;
     for (int i = 0; i < f->nresult; i++) out[i] = tsr_poison(c);
     if (n != f->nparam) {
@@ -191,6 +192,7 @@ out:
 }
 
 tsr_fn *tsr_hessian(tsr_ctx *c, tsr_fn *f, int param) {
+    if (fn_missing(c, f, "hessian")) return NULL;
     int64_t dim[TSR_MAX_RANK], n = 1;
     if (param < 0 || param >= f->nparam) return err_set(c, TSR_EINVAL, "hessian of %s: parameter %d of %d", f->name,
                                                         param, f->nparam), NULL;

@@ -317,6 +317,7 @@ tsr_fn *closed_vjp(tsr_ctx *c, tsr_fn *f, const bool *want) {
 }
 
 tsr_fn *tsr_vjp(tsr_ctx *c, tsr_fn *f) {
+    if (fn_missing(c, f, "vjp")) return NULL;
     int np = f->nparam, nr = f->nresult, all = (int)f->param.n, nall = (int)f->result.n;
     struct arena mem;
     arena_init(&mem, c);
@@ -358,6 +359,7 @@ static void results_for_gradient(tsr_ctx *c, tsr_fn *f, tsr_node **arg, tsr_node
 }
 
 tsr_fn *tsr_grad_fn(tsr_ctx *c, tsr_fn *f, int n, const int *wrt, bool with_value) {
+    if (fn_missing(c, f, "gradient")) return NULL;
     int np = (int)f->param.n, nr = (int)f->result.n, k, most = n > np ? n : np;
     struct arena mem;
     arena_init(&mem, c);

@@ -146,6 +146,7 @@ tsr_fn *closed_jvp(tsr_ctx *c, tsr_fn *f, const bool *with) {
 }
 
 tsr_fn *tsr_jvp(tsr_ctx *c, tsr_fn *f) {
+    if (fn_missing(c, f, "jvp")) return NULL;
     int np = f->nparam, nr = f->nresult, all = (int)f->param.n, nall = (int)f->result.n, nt = 0;
     struct arena mem;
     arena_init(&mem, c);

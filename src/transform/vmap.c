@@ -187,6 +187,7 @@ static void assign_shared(tsr_ctx *c, const tsr_fn *f, tsr_node **value, const b
 }
 
 tsr_fn *tsr_vmap(tsr_ctx *c, tsr_fn *f, const int *in_axis, const int *out_axis, const tsr_extent *size) {
+    if (fn_missing(c, f, "vmap")) return NULL;
     size_t np = f->param.n, nr = f->result.n;
     tsr_node **arg = mem_array(c, np + nr + 1, sizeof *arg), **out = arg + np;
     bool *batched = mem_array(c, np + nr + 1, sizeof *batched), *flag = batched + np;

@@ -7,8 +7,10 @@
 
 #include "graph/node.h"
 #include "harness.h"
+#include "tessera/engine.h"
 #include "tessera/ops.h"
 #include "tessera/run.h"
+#include "tessera/stablehlo.h"
 #include "tessera/transform.h"
 
 static tsr_node *random_f32(tsr_ctx *c, int rank, const int64_t *dim) {
@@ -391,6 +393,53 @@ TEST(null_device_runs_everything) {
     CHECK_EQ(tsr_eval(c, 1, &y), TSR_OK);
     CHECK(tsr_stats(c).launches > 0);
     CHECK_OK(c);
+}
+
+/* ---- what is not there ---- */
+
+static void refused(tsr_ctx *c, tsr_status s, const char *asked) {
+    test_case("%s", asked);
+    CHECK_EQ(s, TSR_EINVAL);
+    CHECK_ERROR(c, TSR_EINVAL, asked);
+}
+
+TEST(a_fn_that_could_not_be_made_is_an_error_not_a_crash) {
+    tsr_ctx *c = test_ctx();
+    tsr_node *out = NULL;
+    tsr_plan_info info;
+    int zero = 0;
+    refused(c, tsr_run(c, NULL, 0, NULL, &out), "run: the fn is NULL");
+    refused(c, tsr_interpret(c, NULL, 0, NULL, &out), "interpret: the fn is NULL");
+    refused(c, tsr_plan_measure(c, NULL, &info), "plan: the fn is NULL");
+    refused(c, tsr_engine_save(c, test_path("none.tsr"), NULL), "engine: the fn is NULL");
+    refused(c, tsr_verify(c, NULL), "verify: the fn is NULL");
+    refused(c, tsr_plan_text(c, NULL) ? TSR_OK : TSR_EINVAL, "plan: the fn is NULL");
+    refused(c, tsr_fn_print(c, NULL) ? TSR_OK : TSR_EINVAL, "print: the fn is NULL");
+    refused(c, tsr_stablehlo_text(c, NULL) ? TSR_OK : TSR_EINVAL, "export: the fn is NULL");
+    refused(c, tsr_grad_fn(c, NULL, 1, &zero, true) ? TSR_OK : TSR_EINVAL, "gradient: the fn is NULL");
+    refused(c, tsr_vjp(c, NULL) ? TSR_OK : TSR_EINVAL, "vjp: the fn is NULL");
+    refused(c, tsr_jvp(c, NULL) ? TSR_OK : TSR_EINVAL, "jvp: the fn is NULL");
+    refused(c, tsr_hessian(c, NULL, 0) ? TSR_OK : TSR_EINVAL, "hessian: the fn is NULL");
+    refused(c, tsr_vmap(c, NULL, NULL, NULL, tsr_extent_int(c, 2)) ? TSR_OK : TSR_EINVAL, "vmap: the fn is NULL");
+    refused(c, (tsr_checkpoint(c, NULL, 0, NULL, &out), tsr_error_status(c)), "checkpoint: the fn is NULL");
+    refused(c, (tsr_fn_call(c, NULL, 0, NULL, &out), tsr_error_status(c)), "call: the fn is NULL");
+    refused(c, (tsr_fn_inline(c, NULL, 0, NULL, &out), tsr_error_status(c)), "inline: the fn is NULL");
+    refused(c, tsr_eval(c, 1, &out), "node 0 is missing");
+    refused(c, tsr_eval_vars(c, 1, &(tsr_var *){NULL}, 0, NULL), "node 0 is missing");
+    refused(c, (tsr_var_read(c, NULL), tsr_error_status(c)), "read of a variable: it is NULL");
+    refused(c, tsr_var_assign(c, NULL, NULL), "assign to a variable: it is NULL");
+    CHECK_EQ(tsr_fn_results(NULL) + tsr_fn_params(NULL), 0);
+    CHECK_EQ(tsr_engine_run(NULL, 0, NULL, &out), TSR_EINVAL);
+}
+
+TEST(the_first_error_stays_when_its_fn_is_run) {
+    tsr_ctx *c = test_ctx();
+    tsr_node *x = random_f32(c, 2, (int64_t[]){3, 4}), *y;
+    CHECK_EQ(tsr_fn_begin(c, "wrong"), TSR_OK);
+    tsr_node *z = tsr_matmul(c, x, x);
+    tsr_fn *f = tsr_fn_end(c, 1, &z);
+    CHECK(!f && tsr_run(c, f, 0, NULL, &y) != TSR_OK);
+    CHECK_ERROR(c, TSR_EINVAL, "matmul");
 }
 
 /* ---- torture ---- */
