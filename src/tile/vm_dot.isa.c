@@ -161,7 +161,8 @@ static void pack(const struct source *s, int64_t i0, int64_t j0, int64_t rows, i
             }                                                                                               \
     }
 
-/* The textbook complex product: two products and one sum a part, each rounded; then the sum. */
+/* The textbook complex product: two products and one sum a part, each rounded; then the sum. The difference is a sum
+ * with a sign: gcc 12 fuses x * y - z, x * y + z in pairs whatever it is told. */
 #define MICRO_COMPLEX(NAME, T, V, FMA, R)                                                                   \
     static void micro_##NAME##_##R(int64_t kc, const T *a, const T *b, int64_t step, const T *acc, T *out,  \
                                    int64_t pitch, bool first, bool last) {                                  \
@@ -172,7 +173,7 @@ static void pack(const struct source *s, int64_t i0, int64_t j0, int64_t rows, i
                 if (!first) s = out[i * pitch + j];                                                         \
                 for (int64_t k = 0; k < kc; k++) {                                                          \
                     T x = a[i * VM_DOT_PITCH + k], y = b[k * step + j];                                     \
-                    s.re += x.re * y.re - x.im * y.im;                                                      \
+                    s.re += x.re * y.re + -x.im * y.im;                                                     \
                     s.im += x.re * y.im + x.im * y.re;                                                      \
                 }                                                                                           \
                 if (last) s.re = acc[i * pitch + j].re + s.re, s.im = acc[i * pitch + j].im + s.im;         \

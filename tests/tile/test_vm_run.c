@@ -80,6 +80,50 @@ TEST(dot_has_the_bits_of_an_fma_loop) {
         }
 }
 
+struct complex { double re, im; };
+
+/* Every operation rounded: two products and a sum a part, then the sum of the terms, then the accumulator. */
+static struct complex complex_dot(const struct complex *a, const struct complex *b, int64_t n, int64_t k,
+    struct complex acc) {
+    struct complex s = {0, 0};
+    for (int64_t q = 0; q < k; q++) {
+        volatile double p[4] = {a[q].re * b[q * n].re, a[q].im * b[q * n].im, a[q].re * b[q * n].im,
+            a[q].im * b[q * n].re};
+        volatile double re = p[0] - p[1], im = p[2] + p[3];
+        s.re += re, s.im += im;
+    }
+    return (struct complex){acc.re + s.re, acc.im + s.im};
+}
+
+static void check_complex_dot(tsr_ctx *c, int64_t m, int64_t n, int64_t k) {
+    size_t na = (size_t)(m * k) * 16, nb = (size_t)(k * n) * 16, no = (size_t)(m * n) * 16;
+    struct complex *a = malloc(na), *b = malloc(nb), *o = malloc(no), *start = malloc(no), *want = malloc(no);
+    for (int64_t i = 0; i < m * k; i++) a[i] = (struct complex){test_normal(), test_normal()};
+    for (int64_t i = 0; i < k * n; i++) b[i] = (struct complex){test_normal(), test_normal()};
+    for (int64_t i = 0; i < m * n; i++) start[i] = (struct complex){test_normal(), test_normal()};
+    for (int64_t i = 0; i < m * n; i++) want[i] = complex_dot(a + i / n * k, b + i % n, n, k, start[i]);
+    tsr_tile *p = dot_program(c, TSR_C128, m, n, k, false, false);
+    for (int isa = 0; isa <= (int)cpu_isa(); isa++) {
+        struct vm_code *code = vm_compile_for(c, p, (enum cpu_isa)isa, true);
+        union vm_arg arg[3] = {{.buf = {a, na}}, {.buf = {b, nb}}, {.buf = {o, no}}};
+        memcpy(o, start, no);
+        CHECK_EQ(vm_run(c, code, (int64_t[]){1, 1, 1}, arg, NULL), TSR_OK);
+        CHECK_BYTES(o, want, no);
+        vm_free(code);
+    }
+    tsr_tile_free(p);
+    free(a), free(b), free(o), free(start), free(want);
+}
+
+TEST(a_complex_dot_rounds_every_operation) {
+    static const int64_t size[][3] = {{1, 1, 1}, {3, 4, 5}, {7, 9, 33}, {8, 16, 255}, {9, 17, 513}};
+    tsr_ctx *c = test_ctx();
+    for (size_t i = 0; i < sizeof size / sizeof *size; i++) {
+        test_case("%lld x %lld x %lld", (long long)size[i][0], (long long)size[i][1], (long long)size[i][2]);
+        check_complex_dot(c, size[i][0], size[i][1], size[i][2]);
+    }
+}
+
 /* ---- long rows ---- */
 
 /* y = x reduced along the second axis, x (rows, n). */
