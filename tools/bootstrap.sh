@@ -57,6 +57,8 @@ get || exit 1
 
 # What tests skip without. A line: the file or command that shows it is there, the package, what is tested with it.
 need=""
+loader=/usr/lib/libOpenCL.so.1
+for found in /usr/lib/*/libOpenCL.so.1; do [ -e "$found" ] && loader=$found; done
 while read -r sign package what; do
     [ -e "$sign" ] || command -v "$sign" >/dev/null 2>&1 || {
         want "$package"
@@ -64,6 +66,7 @@ while read -r sign package what; do
     }
 done <<END
 ${TSR_ICD:-/etc/OpenCL/vendors/pocl.icd} pocl-opencl-icd OpenCL on the CPU
+${TSR_ICD:-$loader} ocl-icd-libopencl1 the loader of OpenCL
 tcc tcc the C that is written, with a compiler of another make
 aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu C files on another machine
 riscv64-linux-gnu-gcc gcc-riscv64-linux-gnu C files on another machine
@@ -71,6 +74,9 @@ qemu-aarch64 qemu-user C files on other machines
 arm-none-eabi-gcc gcc-arm-none-eabi C files on a microcontroller
 qemu-system-arm qemu-system-arm C files on a microcontroller
 END
+if [ -z "$TSR_NVRTC" ] && command -v python3 >/dev/null 2>&1; then
+    sh "${0%/*}/nvrtc.sh" --get >/dev/null
+fi
 [ "$manager" = apt-get ] || exit 0 # the names are Debian's
 get || echo "Tests that need them will be skipped."
 exit 0

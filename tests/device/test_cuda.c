@@ -14,6 +14,7 @@
 #include "device/devices.h"
 #include "fake_gpu.h"
 #include "harness.h"
+#include "nvrtc.h"
 #include "run/selftest.h"
 #include "tessera/tessera.h"
 
@@ -529,7 +530,7 @@ TEST(nvrtc_makes_code_for_real_devices) {
     struct rtc r;
     char why[RTC_WHY];
     unsetenv("TSR_NVRTC");
-    if (!rtc_open(&r, &rtc_nvrtc, 0, why)) SKIP("%s", why);
+    if (!nvrtc_open(&r, why)) SKIP("%s", why);
     tsr_ctx *c = test_ctx();
     static const char text[] = "extern \"C\" __global__ void __launch_bounds__(64) k(const float *x, float *y, "
         "const long long n) { for (long long i = threadIdx.x; i < n; i += 64) y[i] = x[i] * 3 + 1; }\n";

@@ -6,14 +6,13 @@
 
 #include "emit/gpu.h"
 #include "harness.h"
+#include "nvrtc.h"
 
 #include "tile/vm_naive.inc"
 
 #include "tile/vm_random.inc"
 
 #include "cl_run.inc"
-
-#include "nvrtc_run.inc"
 
 enum { PROGRAMS = 40, FEW = 8, GROUPS = 4, ARGS = BUFS + OUTS + 6 };
 
@@ -321,10 +320,12 @@ static void check_products(const struct emit_gpu_target *t, const tsr_dtype kind
         if (claimed[i]) run_product(so, i, &x[i], p[i], &info[i], tolerance);
     }
     if (so) dlclose(so);
-    struct nvrtc_run r;
-    if (t->lang == EMIT_CUDA && nvrtc_open(&r) && nvrtc_knows(&r, t->arch)) {
-        test_case("compute_%d", t->arch);
-        CHECK(nvrtc_compile(&r, text.s, t->arch) > 0);
+    struct rtc r;
+    char no[RTC_WHY];
+    if (t->lang == EMIT_CUDA && nvrtc_open(&r, no)) {
+        test_case("sm_%d", t->arch);
+        if (nvrtc_knows(&r, t->arch)) nvrtc_check(&r, c, text.s, t->arch);
+        rtc_close(&r);
     }
     for (int i = 0; i < PRODUCTS; i++) tsr_tile_free(p[i]);
     str_release(&body), str_release(&text);
@@ -356,21 +357,23 @@ TEST(products_on_matrix_units) {
 TEST(nvrtc_compiles) {
     static const int arch[] = {70, 80, 90, 100};
     static struct kernels k;
-    struct nvrtc_run r;
-    if (!nvrtc_open(&r)) SKIP(NVRTC_HOW);
+    struct rtc r;
+    char why[RTC_WHY];
+    if (!nvrtc_open(&r, why)) SKIP("%s", why);
     for (size_t i = 0; i < sizeof arch / sizeof *arch; i++) {
-        test_case("compute_%d", arch[i]);
+        test_case("sm_%d", arch[i]);
         if (!nvrtc_knows(&r, arch[i])) {
-            test_skip("this NVRTC does not know compute_%d", arch[i]);
+            test_skip("this NVRTC does not know sm_%d", arch[i]);
             continue;
         }
         tsr_ctx *c = test_ctx();
         struct emit_gpu_target t = target_of(EMIT_CUDA);
         t.arch = arch[i];
-        if (make_kernels(c, &k, &t)) CHECK(nvrtc_compile(&r, k.text.s, arch[i]) > 0);
+        if (make_kernels(c, &k, &t)) nvrtc_check(&r, c, k.text.s, arch[i]);
         free_kernels(&k);
         test_ctx_close(c);
     }
+    rtc_close(&r);
 }
 
 /* ---- OpenCL C ---- */

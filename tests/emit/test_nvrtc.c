@@ -11,10 +11,9 @@
 #include "emit/gpu.h"
 #include "harness.h"
 #include "models/graphs.h"
+#include "nvrtc.h"
 #include "run/runner.h"
 #include "run/selftest.h"
-
-#include "emit/nvrtc_run.inc"
 
 enum { UNIT_TEXT = 96 << 10, OP_SHARDS = 150, MODEL_SHARDS = 8 };
 
@@ -26,7 +25,7 @@ static int shards(int otherwise) {
 /* ---- units of kernels ---- */
 
 struct units {
-    const struct nvrtc_run *nvrtc;
+    const struct rtc *nvrtc;
     tsr_ctx *c;
     int arch, kernels, unclaimed, unit;
     struct str text;
@@ -42,7 +41,7 @@ static void compile_unit(struct units *u) {
     str_put(&whole, u->text.s);
     test_case("sm_%d, unit %d", u->arch, u->unit);
     CHECK(!whole.failed && !u->text.failed);
-    CHECK_MSG(nvrtc_compile(u->nvrtc, whole.s, u->arch) > 0, "NVRTC does not compile it (its words are above)");
+    nvrtc_check(u->nvrtc, u->c, whole.s, u->arch);
     str_release(&whole);
     str_clear(&u->text);
 }
@@ -60,7 +59,7 @@ static void add_kernel(struct units *u, const tsr_tile *p) {
 }
 
 /* Of the programs of the context's runner, every so many. */
-static void compile_all(const struct nvrtc_run *nvrtc, tsr_ctx *c, int arch, int every) {
+static void compile_all(const struct rtc *nvrtc, tsr_ctx *c, int arch, int every) {
     struct runner *r = runner_of(c);
     struct units u = {.nvrtc = nvrtc, .c = c, .arch = arch};
     str_init(&u.text, c);
@@ -75,11 +74,9 @@ static void compile_all(const struct nvrtc_run *nvrtc, tsr_ctx *c, int arch, int
     str_release(&u.text);
 }
 
-static void compile_archs(tsr_ctx *c, int every) {
-    struct nvrtc_run nvrtc;
-    if (!CHECK(nvrtc_open(&nvrtc))) return;
+static void compile_archs(const struct rtc *nvrtc, tsr_ctx *c, int every) {
     for (int arch = 80; arch <= 90; arch += 10)
-        if (nvrtc_knows(&nvrtc, arch)) compile_all(&nvrtc, c, arch, every);
+        if (nvrtc_knows(nvrtc, arch)) compile_all(nvrtc, c, arch, every);
 }
 
 /* ---- where kernels come from ---- */
@@ -88,18 +85,16 @@ static void ignore(void *user, const struct selftest_case *k) {
     (void)user, (void)k;
 }
 
-static bool have_nvrtc(void) {
-    struct nvrtc_run nvrtc;
-    return nvrtc_open(&nvrtc);
-}
-
 TEST(kernels_of_the_ops) {
-    if (!have_nvrtc()) SKIP(NVRTC_HOW);
+    struct rtc nvrtc;
+    char why[RTC_WHY];
+    if (!nvrtc_open(&nvrtc, why)) SKIP("%s", why);
     tsr_ctx *c = test_ctx_with(&(tsr_config){.device = "null"});
     struct selftest_options o = {.seed = rng_u64(test_rng()), .shards = shards(OP_SHARDS)};
     o.shard = (int)test_int(0, o.shards - 1);
     CHECK_EQ(selftest_run(c, &o, ignore, NULL), TSR_OK);
-    compile_archs(c, 1);
+    compile_archs(&nvrtc, c, 1);
+    rtc_close(&nvrtc);
 }
 
 static void remember(void *user, const tsr_tile *program, const char *label) {
@@ -108,7 +103,9 @@ static void remember(void *user, const tsr_tile *program, const char *label) {
 }
 
 TEST(kernels_of_models) {
-    if (!have_nvrtc()) SKIP(NVRTC_HOW);
+    struct rtc nvrtc;
+    char why[RTC_WHY];
+    if (!nvrtc_open(&nvrtc, why)) SKIP("%s", why);
     tsr_ctx *c = test_ctx_with(&(tsr_config){.device = "null"});
     struct compile_opts o = {.fuse = true};
     const struct model_graph *g;
@@ -121,5 +118,6 @@ TEST(kernels_of_models) {
         tsr_fn_free(c, f);
         tsr_scope_end(c, s);
     }
-    compile_archs(c, shards(MODEL_SHARDS));
+    compile_archs(&nvrtc, c, shards(MODEL_SHARDS));
+    rtc_close(&nvrtc);
 }

@@ -26,7 +26,7 @@ machine() {
 
 # run STATUS OUTPUT-PART ASKED: what the bootstrap should do.
 run() {
-    out=$(PATH="$work/bin" CC="" TSR_ICD="$work/icd" "$sh" "$script" $option 2>&1)
+    out=$(PATH="$work/bin" CC="" TSR_NVRTC="" XDG_CACHE_HOME="$work/cache" TSR_ICD="$work/icd" "$sh" "$script" $option 2>&1)
     status=$?
     asked=$(cat "$work/asked")
     if [ $status = "$1" ] && [ "$asked" = "$3" ] && case $out in *"$2"*) true ;; *) false ;; esac; then
@@ -66,7 +66,7 @@ run 1 "Please install: gcc" ""
 option=--tests
 cross="aarch64-linux-gnu-gcc riscv64-linux-gnu-gcc qemu-aarch64 arm-none-eabi-gcc qemu-system-arm"
 machine 0 cc cmake ninja pkg-config $cross
-run 0 "Not here: pocl-opencl-icd" "apt-get install -y --no-install-recommends pocl-opencl-icd tcc"
+run 0 "Not here: pocl-opencl-icd" "apt-get install -y --no-install-recommends pocl-opencl-icd ocl-icd-libopencl1 tcc"
 : >"$work/icd"
 machine 0 cc cmake ninja pkg-config tcc $cross
 run 0 "" ""
@@ -75,6 +75,15 @@ run 0 "Tests that need them will be skipped" ""
 machine 0 cc cmake ninja pkg-config
 rm "$work/bin/apt-get"
 run 0 "Not here: tcc" ""
+
+
+# NVRTC by Python: there, got, not to be had.
+machine 0 cc cmake ninja pkg-config tcc $cross
+ln -s "$sh" "$work/bin/sh"
+tool python3 'echo there'
+run 0 "" ""
+tool python3 "[ \"\$1\" = -m ] && echo venv \"\$3\" >>$work/asked; exit 1"
+run 0 "Not here: NVRTC" "venv $work/cache/tessera/python"
 
 echo "$passed passed, $failed failed, 0 skipped"
 [ "$failed" = 0 ]
