@@ -8,8 +8,9 @@
  * The default allocator puts blocks of 4 MiB and more on huge pages where the system has them: streams through large
  * tensors are bound by how fast pages are found as much as by memory.
  *
- * Arena chunks double from 4 KiB to 1 MiB; a block larger than that gets a chunk of its own size. Chunks are zeroed
- * once when they are made, which is all the zeroing that arena_alloc promises. */
+ * Arena chunks double from 4 KiB to 64 KiB, small enough for the C library to keep them for the next arena; a block
+ * larger than that gets a chunk of its own size. Chunks are zeroed once when they are made, which is all the zeroing
+ * that arena_alloc promises. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,7 +96,7 @@ void mem_array_free(tsr_ctx *c, void *p, size_t count, size_t size) { mem_free(c
 /* ---- arena
  * ---------------------------------------------------------------------------------------------------------- */
 
-enum { CHUNK_MIN = 4096, CHUNK_MAX = 1 << 20 };
+enum { CHUNK_MIN = 4096, CHUNK_MAX = 1 << 16 };
 
 struct arena_chunk {
     struct arena_chunk *next;

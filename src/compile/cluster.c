@@ -68,6 +68,7 @@ struct maker {
     int *cost;           /* of computing a node again from data with memory, in functions; HEAVY: never */
     unsigned char *before; /* BEFORE_*: a node computed in the operand of a contraction or of a window */
     int *stack, *clusters; /* (n) each: for searches */
+    int *users;            /* (n) the clusters that use the node or the rows being looked at */
     unsigned *node_mark, *cluster_mark, turn, node_turn;
 };
 
@@ -314,9 +315,7 @@ static bool place(struct maker *m, const tsr_node *n) {
     note_before(m, n, -1);
     if (k >= CLASS_SCAN) return m->before[n->pos] = 0, add_cluster(L, n, kind_of(L, n)) >= 0;
     bool free = !is_result(L, n) && users_may_inline(m, n, -1);
-    int *cluster = arena_array(&L->mem, L->cluster.n + 1, sizeof *cluster);
-    if (!cluster) return false;
-    int count = user_clusters(m, n->pos, cluster);
+    int count = user_clusters(m, n->pos, m->users), *cluster = m->users;
     if (free && count == 1 && join(m, n, cluster[0], false)) return true;
     if (free && count > 1 && may_duplicate(m, n)) return true;
     if (n->op != TSR_OP_RESHAPE && (join_as_root(m, n, cluster, count) || join_same_rows(m, n))) return true;
@@ -332,11 +331,11 @@ static bool prepare(struct maker *m) {
     m->before = arena_array(&L->mem, n, sizeof *m->before);
     m->next = arena_array(&L->mem, edges, sizeof *m->next), m->user = arena_array(&L->mem, edges, sizeof *m->user);
     m->stack = arena_array(&L->mem, n, sizeof *m->stack), m->clusters = arena_array(&L->mem, n, sizeof *m->clusters);
+    m->users = arena_array(&L->mem, n, sizeof *m->users);
     m->node_mark = arena_array(&L->mem, n, sizeof *m->node_mark);
     m->cluster_mark = arena_array(&L->mem, n, sizeof *m->cluster_mark);
-    if (!m->first || !m->cost || !m->before || !m->next || !m->user || !m->stack || !m->clusters || !m->node_mark ||
-        !m->cluster_mark)
-        return false;
+    if (!m->first || !m->cost || !m->before || !m->next || !m->user || !m->stack || !m->clusters || !m->users ||
+        !m->node_mark || !m->cluster_mark) return false;
     for (int i = 0; i < L->n; i++) m->first[i] = -1;
     int e = 0;
     for (int i = 0; i < L->n; i++) {
@@ -420,8 +419,7 @@ static void merge_rows(struct maker *m) {
     struct lower *L = m->L;
     for (int a = 0; a < (int)L->cluster.n; a++) {
         if (L->cluster.v[a].kind != CLUSTER_ROW) continue;
-        int *user = arena_array(&L->mem, L->cluster.n + 1, sizeof *user), count = 0;
-        if (!user) return;
+        int *user = m->users, count = 0;
         m->turn++, m->node_turn++;
         m->cluster_mark[a] = m->turn;
         for (size_t i = 0; i < L->cluster.v[a].root.n; i++)
@@ -488,10 +486,9 @@ static bool forget_root(struct lower *L, int n, int count, const int *user) {
 /* A backward pass uses many values of the forward pass that are functions of one: the one is stored, the others are
  * computed again where they are used. Latest first, so that each is left to what comes before it; again while something
  * changed, since a value that was stored between two others hides that both are functions of one. */
-static bool compute_again(struct maker *m) {
+static void compute_again(struct maker *m) {
     struct lower *L = m->L;
-    int *user = arena_array(&L->mem, L->cluster.n + 1, sizeof *user), count;
-    if (!user) return false;
+    int *user = m->users, count;
     for (bool changed = true; changed && !err_any(L->c);) {
         changed = false;
         for (int i = L->n - 1; i >= 0; i--)
@@ -499,7 +496,6 @@ static bool compute_again(struct maker *m) {
                 better_again(m, lower_node(L, i), user, &count) && forget_root(L, i, count, user))
                 changed = true;
     }
-    return true;
 }
 
 bool cluster_nodes(struct lower *L) {
@@ -512,6 +508,6 @@ bool cluster_nodes(struct lower *L) {
     }
     L->frontier = 0;
     merge_rows(&m);
-    if (!compute_again(&m)) return false;
+    compute_again(&m);
     return !err_any(L->c);
 }

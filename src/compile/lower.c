@@ -169,12 +169,13 @@ static bool finish(struct lower *L, tsr_fn *f) {
 tsr_plan *lower_fn(tsr_ctx *c, tsr_fn *f, const struct compile_opts *o) {
     struct lower L = {.c = c, .f = f, .o = o, .plan = plan_new(c, f)};
     arena_init(&L.mem, c);
-    bool ok = L.plan && prepare(&L) && cluster_nodes(&L) && place_all(&L) && finish(&L, f) && !err_any(c);
+    bool ok = L.plan && prepare(&L) && twins_open(&L) && cluster_nodes(&L) && place_all(&L) && finish(&L, f);
     for (size_t i = 0; i < L.cluster.n; i++)
         vec_release(c, &L.cluster.v[i].root), vec_release(c, &L.cluster.v[i].node);
     vec_release(c, &L.cluster);
+    twins_close(&L);
     arena_release(&L.mem);
-    if (ok) return L.plan;
+    if (ok && !err_any(c)) return L.plan;
     if (L.plan) plan_free(L.plan);
     return NULL;
 }

@@ -47,6 +47,13 @@ struct low_node {
     bool stored;  /* it gets memory */
 };
 
+/* Clusters whose programs are written, by their forms (twin.c). */
+struct twins {
+    struct map map;
+    int *number, *found; /* of a node in the form being made; its nodes */
+    unsigned *mark, turn;
+};
+
 struct lower {
     tsr_ctx *c;
     const tsr_fn *f;
@@ -56,6 +63,7 @@ struct lower {
     int n;
     struct low_node *at; /* (n) in id order */
     VEC(struct cluster) cluster;
+    struct twins twins;
     int frontier;        /* while clusters are made: nodes before it are not decided yet */
 };
 int lower_find(const struct lower *L, const tsr_node *n);                    /* place in `at`; TSR_BUG when absent */
@@ -169,6 +177,16 @@ size_t kern_mark(struct kern *k);             /* memo before a region */
 void kern_release(struct kern *k, size_t mark); /* what was made since is not visible any more */
 /* Program ids for a grid over blocks: v[i] = which block of axis i, innermost axis on grid axis 0. */
 void kern_grid(struct kern *k, int n, const tsr_extent *const *blocks, tsr_tv *v);
+
+/* ---- clusters that are alike (twin.c) ---- */
+struct twin;
+bool twins_open(struct lower *L); /* before the first cluster; false: no memory, recorded */
+void twins_close(struct lower *L);
+struct twin *twin_form(struct lower *L, int cluster); /* NULL: it has none, or no memory (recorded) */
+const struct twin *twin_find(const struct lower *L, const struct twin *form); /* NULL: this is the first of its form */
+bool twin_keep(struct lower *L, struct twin *form);   /* the plan's last step was written for it */
+/* Adds the step of a cluster that is like an earlier one. */
+bool twin_step(struct lower *L, int cluster, const struct twin *form, const struct twin *of);
 
 /* ---- pulling (pull.c, pull_move.c, pull_reduce.c) ---- */
 tsr_tv pull_value(struct kern *k, const tsr_node *n, const struct index *x, const struct guard *g);

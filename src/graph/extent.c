@@ -425,7 +425,7 @@ void extent_print(struct str *s, const tsr_extent *e) {
     }
 }
 
-bool extent_require_equal(tsr_ctx *c, const tsr_extent *a, const tsr_extent *b, const char *fmt, ...) {
+bool extent_require(tsr_ctx *c, const tsr_extent *a, const tsr_extent *b, const char *fmt, ...) {
     if (a == b) return true;
     if (!a || !b) return false;
     const tsr_extent *d = tsr_extent_sub(c, a, b);

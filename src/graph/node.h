@@ -211,9 +211,10 @@ struct tsr_extent {
     uint64_t hash;
     uint32_t serial, depth;        /* creation order: the canonical order of operands; nesting */
 };
-/* Must a equal b? True when proved or recorded as a check of the open fn; false (error
- * recorded from fmt) when they cannot. */
-bool extent_require_equal(tsr_ctx *c, const tsr_extent *a, const tsr_extent *b, const char *fmt, ...) TSR_PRINTF(4, 5);
+/* Must a equal b? True when proved or recorded as a check of the open fn; false (error recorded from the format that
+ * follows) when they cannot. The text's arguments are evaluated only where there is something to say. */
+#define extent_require_equal(c, a, b, ...) ((a) == (b) || extent_require(c, a, b, __VA_ARGS__))
+bool extent_require(tsr_ctx *c, const tsr_extent *a, const tsr_extent *b, const char *fmt, ...) TSR_PRINTF(4, 5);
 bool extent_is(const tsr_extent *e, int64_t v);
 void extent_print(struct str *s, const tsr_extent *e);
 void type_print(struct str *s, const tsr_type *t); /* f32[B, 3, 2*T + 1] */
