@@ -77,15 +77,19 @@ static void learn_facts(struct opencl *o) {
 }
 
 /* What text the device gets, and how many groups keep it busy. A CPU runs a group's threads one after the other, so a
- * group is one thread there: no barriers, and the driver's compiler finds plain loops. */
+ * group is one thread there: no barriers, and the driver's compiler finds plain loops. TSR_OPENCL_GROUP asks for more:
+ * text with barriers then runs on a real driver where there is no GPU. */
 static void choose_target(struct opencl *o) {
     enum { THREADS = 256, GPU_GROUPS = 16, CPU_GROUPS = 4 };
-    bool cpu = o->found.type & CL_TYPE_CPU;
+    int64_t asked = env_int("TSR_OPENCL_GROUP");
+    bool cpu = (o->found.type & CL_TYPE_CPU) && asked <= 1;
     const struct cl *cl = &o->cl;
     size_t threads = (size_t)cl_device_number(cl, o->found.device, CL_DEVICE_GROUP_SIZE, sizeof threads);
+    size_t most = (o->found.type & CL_TYPE_CPU) && asked < THREADS ? (size_t)asked : THREADS;
+    if (most > threads) most = threads;
     bool rounded = cl_device_number(cl, o->found.device, CL_DEVICE_SINGLE_CONFIG, 8) & CL_CORRECTLY_ROUNDED_DIVIDE_SQRT;
     o->target = (struct emit_gpu_target){.lang = EMIT_OPENCL, .local_bytes = o->d.facts.local_bytes,
-        .threads = cpu ? 1 : threads < THREADS ? (int)threads : THREADS,
+        .threads = cpu ? 1 : (int)most,
         .f64 = cl_device_number(cl, o->found.device, CL_DEVICE_DOUBLE_CONFIG, 8) != 0};
     if (!cpu) o->d.tiles = &tile_budget_groups;
     o->groups = (o->d.facts.units ? o->d.facts.units : 1) * (cpu ? CPU_GROUPS : GPU_GROUPS);
