@@ -352,6 +352,56 @@ TEST(products_on_matrix_units) {
     check_products(&t, tf32, 1, 2e-2);
 }
 
+/* ---- no memory ---- */
+
+struct doomed {
+    const char *program; /* NULL: a product */
+    struct emit_gpu_target target;
+};
+static const char chain[] =
+    "tile \"chain\" {\n"
+    "    %0 = buf in f32 \"x\"\n    %1 = buf out f16 \"y\"\n    %2 = arg i64 \"n\"\n    %3 = pid 0\n"
+    "    %4 = const i64 1024\n    %5 = mul %3, %4\n    %6 = sub %2, %5\n    %7 = const i64 1\n"
+    "    %8 = load %0 [1024] at %5 stride (%7) lo (_) hi (%6) other _\n"
+    "    %9 = tanh %8\n    %10 = exp %9\n    %11 = mul %10, %8\n    %12 = cast f16 %11\n"
+    "    store %1 [1024] at %5 stride (%7) lo (_) hi (%6) value %12\n}\n";
+static const char row[] =
+    "tile \"row\" {\n"
+    "    %0 = buf in f32 \"x\"\n    %1 = buf out f32 \"y\"\n    %2 = arg i64 \"n\"\n    %3 = pid 0\n"
+    "    %4 = const i64 4\n    %5 = mul %3, %4\n    %6 = mul %5, %2\n    %7 = const i64 1\n    %8 = const f32 -inf\n"
+    "    %9 = load %0 [4, 300] at %6 stride (%2, %7) lo (_, _) hi (_, %2) other %8\n"
+    "    %10 = reduce max axis 1 %9\n    %11 = sub %9, %10\n    %12 = exp %11\n    %13 = reduce sum axis 1 %12\n"
+    "    %14 = div %12, %13\n    %15 = scan sum axis 1 %14\n"
+    "    store %1 [4, 300] at %6 stride (%2, %7) lo (_, _) hi (_, %2) value %15\n}\n";
+
+static bool render(tsr_ctx *c, void *arg) {
+    const struct doomed *d = arg;
+    const struct product x = {.in = TSR_F16, .acc = TSR_F32, .tile = {32, 32, 16}, .size = {64, 64, 64}};
+    struct emit_gpu_info info;
+    struct str body, text;
+    const char *why = "";
+    tsr_tile *p = d->program ? tsr_tile_read(c, d->program, "of the test") : product_program(c, &x);
+    str_init(&body, c), str_init(&text, c);
+    bool ok = p && emit_gpu_kernel(&body, c, p, &d->target, "k", &info, &why);
+    CHECK_MSG(ok || !p || !why, "not claimed: %s", why ? why : ""); /* no memory is no reason */
+    if (ok) emit_gpu_prelude(&text, &d->target, body.s), str_put(&text, body.s);
+    ok = ok && !body.failed && !text.failed;
+    str_release(&body), str_release(&text);
+    tsr_tile_free(p);
+    return ok;
+}
+
+TEST(every_failing_allocation_of_the_renderer_is_clean) {
+    static const struct { const char *name, *program; } kernel[] = {{"chain", chain}, {"row", row}, {"product", NULL}};
+    for (size_t i = 0; i < sizeof kernel / sizeof *kernel; i++)
+        for (enum emit_lang lang = EMIT_OPENCL; lang <= EMIT_CUDA; lang++) {
+            struct doomed d = {kernel[i].program, target_of(lang)};
+            d.target.tensor = lang == EMIT_CUDA;
+            test_case("%s in %s", kernel[i].name, lang == EMIT_CUDA ? "CUDA C" : "OpenCL C");
+            CHECK(torture(render, &d) > 20);
+        }
+}
+
 /* ---- NVRTC ---- */
 
 TEST(nvrtc_compiles) {
