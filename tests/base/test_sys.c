@@ -320,6 +320,15 @@ TEST(clock_goes_forward) {
     CHECK(cpu_count() >= 1);
 }
 
+/* Stores go past the caches when a result is greater than half the last one, so its size must be that of one cache. */
+TEST(last_cache_is_what_the_kernel_says) {
+    unsigned long kib = 0;
+    FILE *f = fopen("/sys/devices/system/cpu/cpu0/cache/index3/size", "r");
+    if (f && fscanf(f, "%luK", &kib) == 1) CHECK_EQ(cpu_cache_bytes(), kib << 10);
+    if (f) fclose(f);
+    CHECK(cpu_cache_bytes() >= 1 << 12);
+}
+
 /* A decimal comma would make files that other machines read wrong. */
 TEST(numbers_have_a_point_in_every_locale) {
     static const char *const comma[] = {"de_DE.UTF-8", "fr_FR.UTF-8", "nl_NL.UTF-8", "pt_BR.UTF-8", "es_ES.UTF-8"};
