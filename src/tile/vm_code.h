@@ -33,12 +33,19 @@ struct vm_matrix {
     int32_t lo[2], hi[2];
 };
 
+/* Where a load has last pointed, and how far that was from the time before. */
+struct vm_ahead {
+    char *now;
+    int64_t delta;
+};
+
 struct vm_job;
 struct vm_frame {
     union vm_slot *slot;
     char *memory;             /* tile registers, then scratch */
     char *scratch;
     struct vm_matrix *matrix; /* one for each load that a dot reads in place */
+    struct vm_ahead *ahead;   /* one for each load whose next block a chain fetches */
     const struct vm_job *job;
     struct vm_frame *next;    /* in the list of idle frames */
     bool started;             /* the prologue has run in this launch */
@@ -69,7 +76,7 @@ struct vm_code {
     VEC(struct vm_step) step;             /* prologue, NULL step, body, NULL step */
     int32_t body;                         /* index of the body's first step */
     size_t registers, scratch, frame_bytes; /* bytes */
-    int32_t slots, matrices;
+    int32_t slots, matrices, aheads;
     VEC(struct vm_start) start;           /* what a fresh frame's slots hold */
     pthread_mutex_t lock;                 /* guards idle */
     struct vm_frame *idle;
@@ -112,11 +119,24 @@ bool vm_make_reduce(struct vm_code *k, struct vm_step *s, const tsr_tile *p, con
 bool vm_make_argreduce(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct tile_inst *in);
 bool vm_make_scan(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct tile_inst *in);
 
-/* vm_memory.c. alias: the result's slot may point into the buffer. matrix >= 0: a dot reads the block in place. */
-bool vm_make_load(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct tile_inst *in, bool alias,
-    int matrix,
-                  size_t offset);
+/* vm_memory.c */
+struct vm_load_plan {
+    bool alias;    /* the result's slot may point into the buffer */
+    int32_t matrix; /* >= 0: a dot reads the block in place */
+    int32_t ahead; /* >= 0: the frame keeps where it pointed */
+    size_t offset; /* of its register */
+};
+bool vm_make_load(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct tile_inst *in,
+    struct vm_load_plan plan);
 bool vm_make_store(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct tile_inst *in);
+/* Where a store step puts a value of rows x n elements: dense when all of it takes part and each row is a run. False:
+ * an address was refused. */
+struct vm_target {
+    char *to;
+    int64_t row; /* bytes from row to row */
+    bool dense, stream; /* stream: past the caches */
+};
+bool vm_store_target(struct vm_frame *f, const struct vm_step *s, int64_t rows, int64_t n, struct vm_target *t);
 void vm_stream(char *to, const char *from, size_t n); /* memcpy past the caches */
 void vm_stream_end(void); /* makes streamed stores visible to other threads, in order with what follows */
 bool vm_make_gather(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct tile_inst *in);
@@ -124,6 +144,22 @@ bool vm_make_gather(struct vm_code *k, struct vm_step *s, const tsr_tile *p, con
 /* vm_dot.c. matrix[i] >= 0: operand i is read in place. */
 bool vm_make_dot(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct tile_inst *in,
     const int matrix[2]);
+
+/* vm_chain.c. Finds chains in order[from .. end) and moves their members together. chain_end: by place, the last place
+ * of the chain that stands there; -1 elsewhere (as it was given). mark: by value, -1 when given; for its own use. */
+void vm_chain_gather(const tsr_tile *p, enum cpu_isa isa, int32_t *order, int32_t from, int32_t end,
+    int32_t *chain_end, int32_t *mark);
+struct vm_chain_plan {
+    const int32_t *member;       /* instructions, in order */
+    int members;
+    const bool *inner;           /* by value: used by members alone; it has no register */
+    const bool *only_stored;     /* by value: used by members and stores among them alone */
+    const struct vm_step *store; /* by member: the step of a store */
+    const int32_t *ahead;        /* numbers of loads whose next block is fetched */
+    int aheads;
+};
+enum { VM_CHAIN_MEMBERS = 32, VM_CHAIN_AHEAD = 4 }; /* at most */
+bool vm_make_chain(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct vm_chain_plan *plan);
 
 /* Helpers on memory, element size in bytes. */
 void vm_fill(void *dst, size_t n, size_t size, const void *element);

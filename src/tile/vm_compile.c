@@ -4,14 +4,15 @@
  * 2. home:     pure scalar instructions move out of loops to where their operands are known; what depends on arguments
  * alone
  *              moves to the prologue, which runs once a launch (tiles too, when they are small).
- * 3. order:    the instructions in order of execution; everything after speaks of places in this order.
+ * 3. order:    the instructions in order of execution; everything after speaks of places in this order. Elementwise
+ *              instructions that run together, block by block, are moved together: chains (vm_chain.c).
  * 4. live:     from where to where each tile register is needed. Reshapes and results of loops share the register of
  * their
  *              source (its root). A value used in a loop lives to the loop's end when it was made before it.
  * 5. place:    registers get offsets, first fit over the registers alive; an elementwise result may take the place of
  * an
  *              operand of the same size that dies there.
- * 6. emit:     one step an instruction.
+ * 6. emit:     one step an instruction; one for each chain.
  *
  * Loops: a carried tile and its successor (what the turn yields) are two registers whose pointers are swapped at the
  * end of a turn, so nothing is copied. Where the yielded value is not a register of its own made in this region (a
@@ -42,6 +43,8 @@ struct compiler {
     VEC(int32_t) order;   /* instructions in order of execution */
     int32_t prologue;     /* how many of them are the prologue */
     int32_t *place;       /* by instruction: its place in order, or -1 */
+    int32_t *chain_end;   /* by place: the last place of the chain that stands there, or -1 */
+    int32_t *chain_start; /* the same: the first */
     /* by value: the value whose register it is in; itself when it has its own; -1: a scalar or buffer */
     int32_t *root;
     struct reg *reg;      /* by value, then spare registers */
@@ -49,7 +52,11 @@ struct compiler {
     int32_t regs;         /* values + spares */
     bool *alias;          /* by value: a load that may point at the buffer */
     int32_t *matrix;      /* by value: number among loads that dots read in place, or -1 */
+    int32_t *ahead;       /* by value: number among loads that chains fetch ahead, or -1 */
+    int32_t *last;        /* by value that is a root: the place of its last use, within a chain too */
+    bool *inner, *only_stored; /* by value: as in vm_chain_plan */
     int32_t *dots, *uses; /* by value: uses as a dot's a or b; all uses */
+    int32_t *chained[2];  /* by value: uses by members of the chain that makes it: functions, stores */
     VEC(int32_t) opened;  /* emit: steps of open FOR, IF, ELSE whose jumps are not known yet */
 };
 
@@ -145,6 +152,20 @@ static bool find_order(struct compiler *m) {
     return put_region(m, 0, n, 0);
 }
 
+/* `last` serves the gathering before it serves its purpose. */
+static void find_chains(struct compiler *m) {
+    int32_t n = (int32_t)m->order.n;
+    for (int32_t at = 0; at < n; at++) m->chain_start[at] = m->chain_end[at] = -1;
+    for (size_t v = 0; v < m->p->value.n; v++) m->last[v] = -1;
+    vm_chain_gather(m->p, m->k->isa, m->order.v, m->prologue, n, m->chain_end, m->last);
+    for (int32_t at = 0; at < n; at++) {
+        m->place[m->order.v[at]] = at;
+        bool begins = at == 0 || m->chain_end[at - 1] != m->chain_end[at];
+        if (m->chain_end[at] >= 0) m->chain_start[at] = begins ? at : m->chain_start[at - 1];
+    }
+    for (size_t v = 0; v < m->p->value.n; v++) m->last[v] = -1;
+}
+
 /* ---- 4. live ---- */
 
 static int32_t place_of_end(const struct compiler *m, const struct tile_inst *loop) { return m->place[loop->match]; }
@@ -159,6 +180,8 @@ static void use(struct compiler *m, tsr_tv v, int32_t at, const int32_t *loops, 
         at = place_of_end(m, loop);
         break;
     }
+    if (at > m->last[m->root[v]]) m->last[m->root[v]] = at;
+    if (m->chain_end[at] > at) at = m->chain_end[at];
     if (at > r->end) r->end = at;
 }
 
@@ -196,6 +219,9 @@ static void new_values(struct compiler *m, const struct tile_inst *in, int32_t a
         else if (in->op == TILE_END && m->p->inst.v[in->match].op != TILE_IF) {
             const struct tile_inst *loop = &m->p->inst.v[in->match];
             m->root[v] = m->root[loop->result + (loop->op == TILE_FOR) + i];
+        } else if (m->chain_end[at] >= 0) {
+            own(m, v, m->chain_start[at]);
+            m->reg[v].end = m->chain_end[at];
         } else { /* both arms of an if write its results, so their registers are taken from the if on */
             own(m, v, in->op == TILE_END ? m->place[in->match] : at);
             m->reg[v].end = at;
@@ -219,12 +245,26 @@ static void pair_carries(struct compiler *m, const struct tile_inst *loop, const
     }
 }
 
-static void count_uses(struct compiler *m, const struct tile_inst *in) {
+static void count_uses(struct compiler *m, const struct tile_inst *in, int32_t at) {
     for (int k = 0; k < in->n_operand; k++) {
         tsr_tv v = tile_operands(m->p, in)[k];
         if (v == TSR_TV_NONE) continue;
         m->uses[v]++;
         m->dots[v] += in->op == TILE_DOT && k < 2;
+        int32_t made = m->place[m->p->value.v[v].inst];
+        if (made >= 0 && m->chain_start[at] >= 0 && m->chain_start[at] == m->chain_start[made])
+            m->chained[in->op == TILE_STORE][v]++;
+    }
+}
+
+/* What chains alone use needs no register. */
+static void find_inner(struct compiler *m) {
+    for (int32_t at = 0; at < (int32_t)m->order.n; at++) {
+        tsr_tv v = m->p->inst.v[m->order.v[at]].result;
+        if (m->chain_end[at] < 0 || v < 0) continue;
+        m->inner[v] = m->uses[v] == m->chained[0][v];
+        m->only_stored[v] = m->uses[v] == m->chained[0][v] + m->chained[1][v];
+        if (m->inner[v]) m->reg[v].start = -1;
     }
 }
 
@@ -234,7 +274,7 @@ static void find_lives(struct compiler *m) {
     for (int32_t at = 0; at < (int32_t)m->order.n; at++) {
         const struct tile_inst *in = &m->p->inst.v[m->order.v[at]];
         if (in->op == TILE_END && m->p->inst.v[in->match].op != TILE_IF) depth--;
-        count_uses(m, in);
+        count_uses(m, in, at);
         for (int k = 0; k < in->n_operand; k++) use(m, tile_operands(m->p, in)[k], at, loops, depth);
         new_values(m, in, at);
         if (in->op == TILE_FOR || in->op == TILE_WHILE) loops[depth++] = m->order.v[at];
@@ -299,7 +339,7 @@ static void find_aliases(struct compiler *m) {
         tsr_tv v = in->result;
         if (in->op != TILE_LOAD || !is_tile(m, v)) continue;
         const tsr_tv *o = tile_operands(m->p, in);
-        if (!ordinary(tile_type_of(m->p, o[TILE_BLK_BUF])->dtype) || store_between(m, v, at, m->reg[v].end)) continue;
+        if (!ordinary(tile_type_of(m->p, o[TILE_BLK_BUF])->dtype) || store_between(m, v, at, m->last[v])) continue;
         m->alias[v] = true;
         bool matrix = in->rank == 2 && o[TILE_BLK_VALUE] == TSR_TV_NONE && m->uses[v] == m->dots[v];
         if (!matrix) continue;
@@ -308,11 +348,34 @@ static void find_aliases(struct compiler *m) {
     }
 }
 
+static bool used_between(const struct compiler *m, tsr_tv v, int32_t from, int32_t to) {
+    for (int32_t at = from + 1; at < to; at++) {
+        const struct tile_inst *in = &m->p->inst.v[m->order.v[at]];
+        for (int k = 0; k < in->n_operand; k++)
+            if (tile_operands(m->p, in)[k] == v) return true;
+    }
+    return false;
+}
+
+/* Loads that stand before the chain at place `at`, with straight steps between that read them, and point at buffers. */
+static void find_ahead(struct compiler *m, int32_t at) {
+    size_t bytes = bytes_of(tile_type_of(m->p, m->p->inst.v[m->order.v[at]].result));
+    for (int32_t i = at - 1, n = 0; i >= m->prologue && m->chain_end[i] < 0 && n < VM_CHAIN_AHEAD; i--) {
+        const struct tile_inst *in = &m->p->inst.v[m->order.v[i]];
+        if (is_control(in->op)) return;
+        tsr_tv v = in->result;
+        if (in->op != TILE_LOAD || !m->alias[v] || m->matrix[v] >= 0 || bytes_of(tile_type_of(m->p, v)) != bytes ||
+            !used_between(m, v, i, at)) continue;
+        m->ahead[v] = m->k->aheads++;
+        n++;
+    }
+}
+
 /* ---- 5. place ---- */
 
 /* The operand of an elementwise instruction whose register its result may take over, or -1. */
 static int32_t takes_over(const struct compiler *m, const struct tile_inst *in, tsr_tv v, int32_t at) {
-    if (in->op != TILE_ELEM || m->reg[v].partner >= 0 || m->reg[v].start != at) return -1;
+    if (in->op != TILE_ELEM || m->reg[v].partner >= 0 || m->reg[v].start != at || m->chain_end[at] >= 0) return -1;
     for (int k = 0; k < in->n_operand; k++) {
         tsr_tv a = tile_operands(m->p, in)[k];
         int32_t r = m->root[a];
@@ -573,8 +636,29 @@ static maker *const makers[TILE_OP_COUNT] = {
     [TILE_STORE] = vm_make_store,         [TILE_GATHER] = vm_make_gather, [TILE_SCATTER] = vm_make_gather,
 };
 
+static bool emit_chain(struct compiler *m, int32_t at) {
+    struct vm_step store[VM_CHAIN_MEMBERS], s = {.dst = VM_NONE, .a = VM_NONE, .b = VM_NONE, .c = VM_NONE};
+    int32_t ahead[VM_CHAIN_AHEAD];
+    struct vm_chain_plan plan = {.member = m->order.v + at, .members = m->chain_end[at] + 1 - at, .inner = m->inner,
+        .only_stored = m->only_stored, .store = store, .ahead = ahead};
+    for (int i = 0; i < plan.members; i++) {
+        const struct tile_inst *in = &m->p->inst.v[plan.member[i]];
+        const tsr_tv *o = tile_operands(m->p, in);
+        if (in->op != TILE_STORE) continue;
+        store[i] = (struct vm_step){.dst = VM_NONE, .a = operand(m, o[0]), .b = operand(m, o[1]), .c = VM_NONE};
+        if (!vm_make_store(m->k, &store[i], m->p, in)) return false;
+    }
+    for (int32_t i = at - 1; i >= m->prologue && plan.aheads < VM_CHAIN_AHEAD && m->chain_end[i] < 0; i--) {
+        const struct tile_inst *in = &m->p->inst.v[m->order.v[i]];
+        if (is_control(in->op)) break;
+        if (in->op == TILE_LOAD && m->ahead[in->result] >= 0) ahead[plan.aheads++] = m->ahead[in->result];
+    }
+    return vm_make_chain(m->k, &s, m->p, &plan) && push(m, s);
+}
+
 static bool emit_inst(struct compiler *m, int32_t at, const struct tile_inst *in) {
     const tsr_tv *o = tile_operands(m->p, in);
+    if (m->chain_end[at] >= 0) return m->chain_start[at] != at || emit_chain(m, at);
     if (is_control(in->op)) return emit_control(m, at, in);
     if (in->op == TILE_BUF || in->op == TILE_ARG || in->op == TILE_CONST) return true;
     if (in->op == TILE_PID) return push_slot(m, in->result, pid_slot(m, in->sub));
@@ -586,8 +670,8 @@ static bool emit_inst(struct compiler *m, int32_t at, const struct tile_inst *in
     if (in->n_operand > 2) s.c = operand(m, o[2]);
     if (in->op == TILE_LOAD) {
         tsr_tv v = in->result;
-        return vm_make_load(m->k, &s, m->p, in, m->alias[v], m->matrix[v], is_tile(m, v) ? m->reg[v].offset : 0) &&
-            push(m, s);
+        struct vm_load_plan plan = {m->alias[v], m->matrix[v], m->ahead[v], is_tile(m, v) ? m->reg[v].offset : 0};
+        return vm_make_load(m->k, &s, m->p, in, plan) && push(m, s);
     }
     if (in->op == TILE_DOT)
         return vm_make_dot(m->k, &s, m->p, in, (int[2]){m->matrix[o[0]], m->matrix[o[1]]}) && push(m, s);
@@ -642,21 +726,18 @@ static bool find_starts(struct compiler *m) {
 
 /* ---- all together ---- */
 
+/* The compiler's arrays: X(name, length); lengths in instructions n, values v, registers r. */
+#define ARRAYS(X) \
+    X(need, n) X(home, n) X(place, n) X(chain_end, n) X(chain_start, n) X(root, v) X(spare, v) X(alias, v)  \
+    X(matrix, v) X(ahead, v) X(last, v) X(inner, v) X(only_stored, v) X(dots, v) X(uses, v) X(chained[0], v) \
+    X(chained[1], v) X(reg, r)
+
 static bool allocate(struct compiler *m) {
     size_t n = m->p->inst.n + 1, v = m->p->value.n + 1, r = 2 * m->p->value.n + 1;
-    m->need = mem_array(m->c, n, sizeof *m->need);
-    m->home = mem_array(m->c, n, sizeof *m->home);
-    m->place = mem_array(m->c, n, sizeof *m->place);
-    m->root = mem_array(m->c, v, sizeof *m->root);
-    m->spare = mem_array(m->c, v, sizeof *m->spare);
-    m->alias = mem_array(m->c, v, sizeof *m->alias);
-    m->matrix = mem_array(m->c, v, sizeof *m->matrix);
-    m->dots = mem_array(m->c, v, sizeof *m->dots);
-    m->uses = mem_array(m->c, v, sizeof *m->uses);
-    m->reg = mem_array(m->c, r, sizeof *m->reg);
-    if (!m->need || !m->home || !m->place || !m->root || !m->spare || !m->alias || !m->matrix || !m->dots || !m->uses ||
-        !m->reg) return false;
-    for (size_t i = 0; i < v; i++) m->root[i] = m->matrix[i] = -1;
+#define X(name, length) if (!(m->name = mem_array(m->c, length, sizeof *m->name))) return false;
+    ARRAYS(X)
+#undef X
+    for (size_t i = 0; i < v; i++) m->root[i] = m->matrix[i] = m->ahead[i] = -1;
     for (size_t i = 0; i < r; i++) m->reg[i].start = m->reg[i].partner = -1;
     m->regs = (int32_t)m->p->value.n;
     return true;
@@ -664,16 +745,9 @@ static bool allocate(struct compiler *m) {
 
 static void release(struct compiler *m) {
     size_t n = m->p->inst.n + 1, v = m->p->value.n + 1, r = 2 * m->p->value.n + 1;
-    mem_array_free(m->c, m->need, n, sizeof *m->need);
-    mem_array_free(m->c, m->home, n, sizeof *m->home);
-    mem_array_free(m->c, m->place, n, sizeof *m->place);
-    mem_array_free(m->c, m->root, v, sizeof *m->root);
-    mem_array_free(m->c, m->spare, v, sizeof *m->spare);
-    mem_array_free(m->c, m->alias, v, sizeof *m->alias);
-    mem_array_free(m->c, m->matrix, v, sizeof *m->matrix);
-    mem_array_free(m->c, m->dots, v, sizeof *m->dots);
-    mem_array_free(m->c, m->uses, v, sizeof *m->uses);
-    mem_array_free(m->c, m->reg, r, sizeof *m->reg);
+#define X(name, length) mem_array_free(m->c, m->name, length, sizeof *m->name);
+    ARRAYS(X)
+#undef X
     vec_release(m->c, &m->order);
     vec_release(m->c, &m->opened);
 }
@@ -681,7 +755,8 @@ static void release(struct compiler *m) {
 /* Frames for as many threads as the context has. */
 static bool reserve_frames(struct vm_code *k) {
     size_t slots = ((size_t)k->slots * sizeof(union vm_slot) + 63) & ~(size_t)63;
-    size_t matrices = ((size_t)k->matrices * sizeof(struct vm_matrix) + 63) & ~(size_t)63;
+    size_t matrices = (size_t)k->matrices * sizeof(struct vm_matrix) + (size_t)k->aheads * sizeof(struct vm_ahead);
+    matrices = (matrices + 63) & ~(size_t)63;
     k->scratch = (k->scratch + 63) & ~(size_t)63;
     k->frame_bytes = ((sizeof(struct vm_frame) + 63) & ~(size_t)63) + slots + matrices + k->registers + k->scratch;
     for (int i = 0; i < tsr_threads(k->c); i++) {
@@ -697,9 +772,13 @@ static bool compile(struct compiler *m) {
     find_need(m);
     find_homes(m);
     if (!find_order(m)) return false;
+    find_chains(m);
     find_lives(m);
+    find_inner(m);
     stretch_carries(m);
     find_aliases(m);
+    for (int32_t at = m->prologue; at < (int32_t)m->order.n; at++)
+        if (m->chain_start[at] == at) find_ahead(m, at);
     if (!find_places(m)) return false;
     m->k->slots = m->regs + 3 + TILE_MAX_RESULTS + 1;
     return emit_all(m) && find_starts(m) && reserve_frames(m->k);

@@ -26,6 +26,23 @@ vm_elem_kernel *vm_elem_find(enum cpu_isa isa, tsr_scalar fn, tsr_dtype t);
 /* StableHLO convert; i4/u4 count as i8/u8 wrapped to 4 bits */
 vm_cast_kernel *vm_cast_find(enum cpu_isa isa, tsr_dtype from, tsr_dtype to);
 
+/* Links of chains (vm_chain.c): each acts on a block of f32 in registers and goes on to the next; `place` is the index
+ * of its pointer among those that run is given. The last one of a chain is `end`. */
+typedef void vm_link_fn(void); /* the true type depends on the level's vectors */
+struct vm_link {
+    vm_link_fn *run;
+    int32_t place;
+};
+struct vm_links {
+    size_t block, align; /* elements of a block; bytes that stream's place is a multiple of */
+    /* blocks times: fetches what lies ahead, acts, moves each place on by its step (bytes) */
+    void (*run)(const struct vm_link *first, size_t blocks, int places, char **place, const int32_t *step, int aheads,
+        char **ahead);
+    vm_link_fn *load[2], *store, *stream, *end;  /* [1]: one value, repeated */
+    vm_link_fn *fn[TSR_SCALAR_COUNT][2][2];      /* [f(a, place) or f(place, a)][a block or one value]; unary: [0][0] */
+};
+const struct vm_links *vm_links_of(enum cpu_isa isa);
+
 /* NULL where there is none: the loop by levels serves. */
 vm_fold_kernel *vm_fold_find(enum cpu_isa isa, tsr_reduce op, tsr_dtype t);
 

@@ -25,7 +25,7 @@ struct block {
     size_t size;  /* of a register's element */
     int64_t count;
     bool alias, store, narrow; /* narrow: 4-bit */
-    int matrix;
+    int32_t matrix, ahead;
     size_t offset; /* of the result's register */
     struct vm_walk walk; /* STORE: how the value is repeated */
     int64_t value_stride[TSR_TILE_MAX_RANK];
@@ -268,6 +268,11 @@ static void read_in_place(struct vm_frame *f, const struct block *b, const struc
     m->p = (const char *)((uintptr_t)buf + (uintptr_t)(origin * (int64_t)b->size));
 }
 
+static void note_place(struct vm_ahead *a, char *now) {
+    a->delta = (int64_t)((uintptr_t)now - (uintptr_t)a->now);
+    a->now = now;
+}
+
 static int run_load(struct vm_frame *f, const struct vm_step *s) {
     const struct block *b = s->data;
     struct box x;
@@ -286,6 +291,7 @@ static int run_load(struct vm_frame *f, const struct vm_step *s) {
     merge(b, &x, tile, &r);
     if (b->alias && x.whole && r.axes == 1 && (r.buf[0] == 1 || r.n[0] == 1)) {
         f->slot[s->dst].p = buf + x.first * (int64_t)b->size;
+        if (b->ahead >= 0) note_place(&f->ahead[b->ahead], f->slot[s->dst].p);
         return 1;
     }
     int64_t corner = 0;
@@ -309,7 +315,7 @@ static struct block *new_block(struct vm_code *k, const tsr_tile *p, const struc
     b->size = vm_size(buf->dtype);
     b->narrow = tsr_dtype_of(buf->dtype)->bits == 4;
     b->store = in->op == TILE_STORE;
-    b->matrix = -1;
+    b->matrix = b->ahead = -1;
     b->count = 1;
     for (int i = 0; i < in->rank; i++) {
         b->extent[i] = in->extent[i];
@@ -321,14 +327,15 @@ static struct block *new_block(struct vm_code *k, const tsr_tile *p, const struc
     return b;
 }
 
-bool vm_make_load(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct tile_inst *in, bool alias,
-    int matrix, size_t offset) {
+bool vm_make_load(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct tile_inst *in,
+    struct vm_load_plan plan) {
     struct block *b = new_block(k, p, in);
     if (!b) return false;
     b->other = operand(p, tile_operands(p, in)[TILE_BLK_VALUE]);
-    b->alias = alias && !b->narrow && tsr_dtype_of(b->dtype)->kind != TSR_KIND_BLOCK && s->dst >= 0;
-    b->matrix = matrix;
-    b->offset = offset;
+    b->alias = plan.alias && !b->narrow && tsr_dtype_of(b->dtype)->kind != TSR_KIND_BLOCK && s->dst >= 0;
+    b->matrix = plan.matrix;
+    b->ahead = plan.ahead;
+    b->offset = plan.offset;
     s->data = b;
     s->run = run_load;
     return true;
@@ -352,6 +359,25 @@ static int run_store(struct vm_frame *f, const struct vm_step *s) {
         r.n[inner] * (int64_t)b->size >= STREAM_RUN) move = rows_stream, f->streamed = true;
     transfer(b, &r, (char *)vm_at(f, s->b) + corner * (int64_t)b->size, vm_at(f, s->a), x.first, move);
     return 1;
+}
+
+bool vm_store_target(struct vm_frame *f, const struct vm_step *s, int64_t rows, int64_t n, struct vm_target *t) {
+    const struct block *b = s->data;
+    int64_t size = (int64_t)b->size;
+    struct box x;
+    struct runs r;
+    clip(f, b, &x);
+    *t = (struct vm_target){.dense = false};
+    if (x.empty || !x.whole) return true;
+    if (f->job->code->check && !check_box(f, b, &x)) return false;
+    merge(b, &x, b->value_stride, &r);
+    int inner = r.axes - 1;
+    bool one = r.axes == 1 && r.n[0] == rows * n, many = r.axes == 2 && r.n[1] == n;
+    t->to = (char *)vm_at(f, s->a) + x.first * size;
+    t->row = (one ? n : r.buf[0]) * size;
+    t->dense = (one || many) && r.buf[inner] == 1;
+    t->stream = f->job->stream_from <= f->job->args[b->arg].buf.bytes && n * size >= STREAM_RUN;
+    return true;
 }
 
 bool vm_make_store(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct tile_inst *in) {
@@ -447,7 +473,7 @@ bool vm_make_gather(struct vm_code *k, struct vm_step *s, const tsr_tile *p, con
     int64_t stride[VM_WALK_OPERANDS][TSR_TILE_MAX_RANK];
     x->b = (struct block){.arg = buf->axis, .dtype = buf->dtype, .size = vm_size(buf->dtype), .store = store,
         .count = tile_count(t),
-                          .narrow = tsr_dtype_of(buf->dtype)->bits == 4, .matrix = -1, .other = operand(p,
+                          .narrow = tsr_dtype_of(buf->dtype)->bits == 4, .matrix = -1, .ahead = -1, .other = operand(p,
                               o[TILE_GS_VALUE])};
     vm_strides(t, t->rank, t->extent, stride[0]);
     vm_strides(o[TILE_GS_MASK] == TSR_TV_NONE ? t : tile_type_of(p, o[TILE_GS_MASK]), t->rank, t->extent, stride[1]);

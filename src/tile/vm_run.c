@@ -23,9 +23,11 @@ struct vm_frame *vm_frame_new(tsr_ctx *c, const struct vm_code *k) {
     size_t head = (sizeof *f + 63) & ~(size_t)63, slots = ((size_t)k->slots * sizeof(union vm_slot) + 63) & ~(size_t)63;
     f->slot = (union vm_slot *)(void *)(block + head);
     f->matrix = (struct vm_matrix *)(void *)(block + head + slots);
+    f->ahead = (struct vm_ahead *)(void *)(f->matrix + k->matrices);
     f->memory = block + k->frame_bytes - k->registers - k->scratch;
     f->scratch = f->memory + k->registers;
     memset(f->slot, 0, slots);
+    memset(f->ahead, 0, (size_t)k->aheads * sizeof *f->ahead);
     init_slots(f, k);
     return f;
 }
