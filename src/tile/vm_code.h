@@ -42,8 +42,9 @@ struct vm_ahead {
 struct vm_job;
 struct vm_frame {
     union vm_slot *slot;
-    char *memory;             /* tile registers, then scratch */
+    char *memory;             /* tile registers, then scratch: a room of the context's while a launch lasts */
     char *scratch;
+    size_t room_bytes;
     struct vm_matrix *matrix; /* one for each load that a dot reads in place */
     struct vm_ahead *ahead;   /* one for each load whose next block a chain fetches */
     const struct vm_job *job;
@@ -105,6 +106,11 @@ static inline size_t vm_size(tsr_dtype t) { return tsr_dtype_of(t)->kind == TSR_
 /* vm_run.c */
 struct vm_frame *vm_frame_new(tsr_ctx *c, const struct vm_code *k);
 void vm_frame_give(struct vm_code *k, struct vm_frame *f); /* to the idle ones */
+
+/* vm_room.c. reserve: n rooms of so many bytes, lent ones counted; false: no memory, recorded. */
+bool vm_rooms_reserve(tsr_ctx *c, size_t bytes, int n);
+bool vm_room_take(tsr_ctx *c, struct vm_frame *f); /* sets f->memory; something was reserved before */
+void vm_room_give(tsr_ctx *c, struct vm_frame *f);
 
 /* ---- vm_form.c: steps on tiles. Each maker allocates the data of a step and fills in run; false: no memory. ---- */
 bool vm_make_elem(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct tile_inst *in);

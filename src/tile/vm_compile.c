@@ -752,13 +752,14 @@ static void release(struct compiler *m) {
     vec_release(m->c, &m->opened);
 }
 
-/* Frames for as many threads as the context has. */
+/* Frames for as many threads as the context has, and rooms for them to compute in. */
 static bool reserve_frames(struct vm_code *k) {
     size_t slots = ((size_t)k->slots * sizeof(union vm_slot) + 63) & ~(size_t)63;
     size_t matrices = (size_t)k->matrices * sizeof(struct vm_matrix) + (size_t)k->aheads * sizeof(struct vm_ahead);
     matrices = (matrices + 63) & ~(size_t)63;
     k->scratch = (k->scratch + 63) & ~(size_t)63;
-    k->frame_bytes = ((sizeof(struct vm_frame) + 63) & ~(size_t)63) + slots + matrices + k->registers + k->scratch;
+    k->frame_bytes = ((sizeof(struct vm_frame) + 63) & ~(size_t)63) + slots + matrices;
+    if (!vm_rooms_reserve(k->c, k->registers + k->scratch, tsr_threads(k->c))) return false;
     for (int i = 0; i < tsr_threads(k->c); i++) {
         struct vm_frame *f = vm_frame_new(k->c, k);
         if (!f) return false;

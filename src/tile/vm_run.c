@@ -1,6 +1,7 @@
 /* vm_run.c: launches: frames for the workers, the grid over the pool, the loop that executes steps.
  *
- * Every worker has a frame of its own; frames are kept on a list in the code between launches. A frame runs the
+ * Every worker has a frame of its own; frames are kept on a list in the code between launches, the memory they compute
+ * in is lent to them for a launch (vm_room.c). A frame runs the
  * prologue (what depends on arguments alone) once a launch, then the body for each of its instances. Which worker runs
  * which instance is the pool's choice and cannot be seen in the results: frames start every instance alike. */
 #include "tile/vm_code.h"
@@ -8,6 +9,7 @@
 #include <string.h>
 
 static void init_slots(struct vm_frame *f, const struct vm_code *k) {
+    f->scratch = f->memory + k->registers;
     for (size_t i = 0; i < k->start.n; i++) {
         const struct vm_start *s = &k->start.v[i];
         f->slot[s->slot] = s->value;
@@ -24,11 +26,8 @@ struct vm_frame *vm_frame_new(tsr_ctx *c, const struct vm_code *k) {
     f->slot = (union vm_slot *)(void *)(block + head);
     f->matrix = (struct vm_matrix *)(void *)(block + head + slots);
     f->ahead = (struct vm_ahead *)(void *)(f->matrix + k->matrices);
-    f->memory = block + k->frame_bytes - k->registers - k->scratch;
-    f->scratch = f->memory + k->registers;
     memset(f->slot, 0, slots);
     memset(f->ahead, 0, (size_t)k->aheads * sizeof *f->ahead);
-    init_slots(f, k);
     return f;
 }
 
@@ -47,6 +46,15 @@ void vm_frame_give(struct vm_code *k, struct vm_frame *f) {
     pthread_mutex_unlock(&k->lock);
 }
 
+/* A frame that can compute; NULL: no memory. */
+static struct vm_frame *ready_frame(tsr_ctx *c, struct vm_code *k) {
+    struct vm_frame *f = take_frame(k);
+    if (!f && !(f = vm_frame_new(c, k))) return NULL;
+    if (vm_room_take(k->c, f)) return f->started = false, f;
+    vm_frame_give(k, f);
+    return NULL;
+}
+
 /* false: a step refused (an address out of range) and has recorded why. */
 static bool execute(struct vm_frame *f, const struct vm_step *s) {
     while (s->run) {
@@ -60,6 +68,7 @@ static bool execute(struct vm_frame *f, const struct vm_step *s) {
 static void start_frame(struct vm_frame *f, const struct vm_job *j) {
     const tsr_tile *p = j->code->program;
     f->job = j;
+    init_slots(f, j->code);
     for (size_t i = 0; i < p->arg.n; i++) {
         tsr_tv v = p->arg.v[i].value;
         if (tile_type_of(p, v)->buf) f->slot[v].p = j->args[i].buf.p;
@@ -89,8 +98,9 @@ static void run_chunk(void *arg, int64_t chunk, int worker) {
     if (!ok) atomic_store_explicit(&j->failed, true, memory_order_relaxed);
 }
 
+/* Last first: the next launch lends a worker the room that it had. */
 static void return_frames(struct vm_code *k, struct vm_job *j, int n) {
-    for (int i = 0; i < n; i++) vm_frame_give(k, j->frame[i]);
+    for (int i = n - 1; i >= 0; i--) vm_room_give(k->c, j->frame[i]), vm_frame_give(k, j->frame[i]);
 }
 
 static tsr_status check_grid(tsr_ctx *c, const struct vm_code *code, const int64_t grid[3], int64_t *total) {
@@ -116,12 +126,8 @@ tsr_status vm_run(tsr_ctx *c, const struct vm_code *code, const int64_t grid[3],
     tsr_status s = check_grid(c, code, grid, &j.total);
     if (s != TSR_OK || j.total == 0) return s;
     if (threads > MOST) pool = NULL, threads = 1;
-    for (; have < threads; have++) {
-        frame[have] = take_frame(k);
-        if (!frame[have]) frame[have] = vm_frame_new(c, code);
-        if (!frame[have]) return return_frames(k, &j, have), TSR_ENOMEM;
-        frame[have]->started = false;
-    }
+    for (; have < threads; have++)
+        if (!(frame[have] = ready_frame(c, k))) return return_frames(k, &j, have), TSR_ENOMEM;
     atomic_init(&j.failed, false);
     j.chunk = j.total / ((int64_t)threads * CHUNKS_EACH);
     if (j.chunk < 1) j.chunk = 1;
