@@ -371,6 +371,42 @@ TEST(many_threads_run_one_code) {
     vm_free(k), tsr_tile_free(p);
 }
 
+/* Many kernels compute in the memory of one: each further code of a product adds little but its steps. */
+TEST(codes_share_rooms) {
+    enum { CODES = 6, SIZE = 128 };
+    tsr_ctx *c = test_ctx();
+    tsr_tile *p = dot_program(c, TSR_F32, SIZE, SIZE, SIZE, false, false);
+    struct vm_code *k[CODES];
+    size_t before = 0;
+    for (int i = 0; i < CODES; i++) {
+        k[i] = vm_compile(c, p);
+        if (!i) before = tsr_memory(c).now;
+    }
+    CHECK(tsr_memory(c).now - before < (CODES - 1) * SIZE * SIZE * sizeof(float));
+    for (int i = 0; i < CODES; i++) vm_free(k[i]);
+    tsr_tile_free(p);
+}
+
+/* Code with a greater need is compiled and run while launches of others hold rooms that are too small for it. */
+TEST(rooms_grow_while_lent) {
+    enum { THREADS = 3, SIZE = 96 };
+    tsr_ctx *c = test_ctx();
+    tsr_tile *small = copy_program(c, TSR_I32, TSR_I32);
+    struct vm_code *k = vm_compile(c, small);
+    static struct runner r[THREADS];
+    pthread_t t[THREADS];
+    ctx_pool(c);
+    for (int i = 0; i < THREADS; i++) {
+        r[i].c = c, r[i].k = k;
+        for (int j = 0; j < 4096; j++) r[i].in[j] = i - j;
+        pthread_create(&t[i], NULL, run_many, &r[i]);
+    }
+    for (int size = 8; size <= SIZE; size += 8) check_dot(c, size, size, size, false, false);
+    for (int i = 0; i < THREADS; i++) pthread_join(t[i], NULL), CHECK(r[i].ok);
+    CHECK_OK(c);
+    vm_free(k), tsr_tile_free(small);
+}
+
 static bool compile_and_run(tsr_ctx *c, void *arg) {
     float a[12] = {0}, b[12] = {0}, o[16] = {0};
     union vm_arg x[3] = {{.buf = {a, sizeof a}}, {.buf = {b, sizeof b}}, {.buf = {o, sizeof o}}};
