@@ -1,12 +1,13 @@
 /* latency.c: from a graph that was never seen to its first result, and to compiled code: our half of latency.py.
  *
- *     latency chain|resnet|gpt     one JSON object on one line; without a name, a line for each
+ *     latency [--batches N] chain|resnet|gpt    one JSON object on one line; without a name, a line for each
  *
  * Times are milliseconds since the graph began to be built (parameters lie in memory by then, as they do for the
  * peers): graph, plan (passes, clusters, tile programs), bind (kernels made, sizes numbers), first result, compiled
  * tier ready (every kernel of the plan compiled and loaded; asked for right after the first result), and the run times
- * of both tiers. Then fifty new batch sizes: how many kernels and compilations they cost. A process measures one graph
- * once; TSR_CACHE is the folder that makes a second process warm, and its entries count compilations. */
+ * of both tiers. With --batches: fifty new batch sizes are bound, N of them run: how many kernels and compilations they
+ * cost. A process measures one graph once; TSR_CACHE is the folder that makes a second process warm, and its entries
+ * count compilations. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,7 +61,7 @@ static const struct model_graph *find_graph(const char *name) {
 }
 
 static tsr_fn *build(struct bench *b) {
-    return b->graph ? model_graph_build(b->c, b->graph, b->net) : chain(b->c, tsr_extent_int(b->c, ROWS));
+    return b->graph ? model_graph_build(b->c, b->graph, b->net, NULL) : chain(b->c, tsr_extent_int(b->c, ROWS));
 }
 
 /* ---- arguments ---- */
@@ -109,23 +110,63 @@ static double steady(struct bench *b) {
 
 /* ---- fifty batch sizes ---- */
 
-/* One fn with a symbol for the batch, bound to fifty sizes and run: kernels built after the first run, or -1. */
-static int new_batches(tsr_ctx *c, int *compiled) {
-    const tsr_extent *batch = tsr_extent_symbol(c, "B", 1, INT64_MAX);
-    tsr_fn *f = chain(c, batch);
-    uint64_t built = 0;
-    bool ok = f != NULL;
-    for (int i = 0; i <= BATCHES && ok; i++) {
-        tsr_scope *s = tsr_scope_begin(c);
-        tsr_node *x = tsr_ones(c, TSR_F32, 2, (int64_t[]){3 * i + 1, WIDE}), *arg[2] = {x, x}, *out;
-        ok = !tsr_run(c, f, 2, arg, &out);
-        if (!i && ok) ok = !runner_settle(c), *compiled = -cache_entries(), built = tsr_stats(c).kernels_built;
-        tsr_scope_end(c, s);
+/* Zeros that no kernel makes. */
+static tsr_node *zeros(tsr_ctx *c, const tsr_type *t, const int64_t *dim) {
+    size_t bytes;
+    void *p = type_bytes(tsr_type_dims(c, t->dtype, t->rank, dim), &bytes) ? calloc(1, bytes) : NULL;
+    tsr_node *x = p ? tsr_tensor(c, t->dtype, t->rank, dim, p) : NULL;
+    free(p);
+    return x;
+}
+
+/* Arguments of f where the symbol is n: those of constant sizes are b's, the others zeros. */
+static bool sized_args(struct bench *b, tsr_fn *f, const tsr_binding *size, tsr_node **arg) {
+    for (int i = 0; i < tsr_fn_params(f); i++) {
+        const tsr_type *t = tsr_fn_param_type(f, i);
+        int64_t dim[TSR_MAX_RANK];
+        arg[i] = b->arg[i];
+        if (b->graph && tsr_type_ints(t, NULL)) continue;
+        for (int j = 0; j < t->rank; j++)
+            if (tsr_extent_eval(b->c, t->extent[j], 1, size, &dim[j])) return false;
+        if (!(arg[i] = zeros(b->c, t, dim))) return false;
     }
+    return true;
+}
+
+static bool run_size(struct bench *b, tsr_fn *f, const tsr_binding *size) {
+    tsr_node *arg[ARGS], *out[ARGS];
+    tsr_scope *s = tsr_scope_begin(b->c);
+    bool ok = sized_args(b, f, size, arg) && !tsr_run(b->c, f, tsr_fn_params(f), arg, out);
+    tsr_scope_end(b->c, s);
+    return ok;
+}
+
+struct batches { int built, compiled; double ms; };
+
+/* One fn with a symbol for the batch, bound to fifty sizes, the first `run` of them run: kernels built and compilations
+ * after the first. */
+static bool new_batches(struct bench *b, int run, struct batches *out) {
+    tsr_ctx *c = b->c;
+    const tsr_extent *batch = tsr_extent_symbol(c, "B", 1, INT64_MAX);
+    tsr_fn *f = b->graph ? model_graph_build(c, b->graph, b->net, batch) : chain(c, batch);
+    tsr_plan *p = f ? runner_plan(runner_of(c), f) : NULL;
+    bool ok = p != NULL;
+    uint64_t built = 0;
+    double start = 0;
+    int before = 0;
+    for (int i = 0; i <= BATCHES && ok; i++) {
+        tsr_binding size = {batch, b->graph ? i + 1 : 3 * i + 1};
+        ok = exec_bind(runner_of(c), p, 1, &size) && (i > run || run_size(b, f, &size));
+        if (i || !ok) continue;
+        ok = !runner_settle(c), before = cache_entries(), built = tsr_stats(c).kernels_built;
+        start = now_ms();
+    }
+    out->ms = now_ms() - start;
     ok = ok && !runner_settle(c);
-    *compiled += cache_entries();
+    out->built = (int)(tsr_stats(c).kernels_built - built);
+    out->compiled = cache_entries() - before;
     tsr_fn_free(c, f);
-    return ok ? (int)(tsr_stats(c).kernels_built - built) : -1;
+    return ok;
 }
 
 /* The graph in a context of its own, for the types of its parameters. */
@@ -138,7 +179,7 @@ static bool prepare(struct bench *b) {
     return ok;
 }
 
-static bool measure(struct bench *b, const char *name) {
+static bool measure(struct bench *b, const char *name, int sizes) {
     struct runner *r = runner_of(b->c);
     double run, start, graph, plan, bind, first, ready, compiled_run;
     if (!r || !prepare(b)) return false;
@@ -154,21 +195,23 @@ static bool measure(struct bench *b, const char *name) {
     if (runner_settle(b->c)) return false;
     ready = now_ms() - start;
     if ((compiled_run = steady(b)) < 0) return false;
-    int kernels = (int)tsr_stats(b->c).kernels_built, compiled = 0;
     printf("{\"case\":\"%s\",\"graph\":%.2f,\"plan\":%.2f,\"bind\":%.2f,\"first\":%.2f,\"ready\":%.2f,"
         "\"first_run\":%.2f,\"compiled_run\":%.2f,\"kernels\":%d", name, graph, plan, bind, first, ready, run,
-        compiled_run, kernels);
-    int built = b->graph ? 0 : new_batches(b->c, &compiled);
-    if (!b->graph) printf(",\"batch_kernels\":%d,\"batch_compilations\":%d", built, compiled);
+        compiled_run, (int)tsr_stats(b->c).kernels_built);
+    struct batches more = {0};
+    if (sizes >= 0 && !new_batches(b, sizes, &more)) return printf("}\n"), false;
+    if (sizes >= 0)
+        printf(",\"batch_kernels\":%d,\"batch_compilations\":%d,\"batch_runs\":%d,\"batches_ms\":%.1f", more.built,
+            more.compiled, sizes, more.ms);
     printf("}\n");
-    return built >= 0;
+    return true;
 }
 
-static bool measure_one(const char *name) {
+static bool measure_one(const char *name, int sizes) {
     struct bench b = {.c = tsr_open(NULL), .graph = find_graph(name)};
     if (!b.c || (!b.graph && strcmp(name, "chain"))) return tsr_close(b.c), false;
     tsr_scope *s = tsr_scope_begin(b.c);
-    bool ok = measure(&b, name);
+    bool ok = measure(&b, name, sizes);
     if (!ok) fprintf(stderr, "%s: %s\n", name, tsr_error_message(b.c));
     tsr_fn_free(b.c, b.fn);
     tsr_nn_free(b.net);
@@ -180,7 +223,10 @@ static bool measure_one(const char *name) {
 int main(int argc, char **argv) {
     static const char *const all[] = {"chain", "resnet", "gpt"};
     bool ok = true;
-    for (int i = 1; i < argc && ok; i++) ok = measure_one(argv[i]);
-    for (int i = 0; argc == 1 && i < 3 && ok; i++) ok = measure_one(all[i]);
+    int sizes = -1, from = 1;
+    if (argc > 2 && !strcmp(argv[1], "--batches")) sizes = atoi(argv[2]), from = 3;
+    if (sizes > BATCHES) sizes = BATCHES;
+    for (int i = from; i < argc && ok; i++) ok = measure_one(argv[i], sizes);
+    for (int i = 0; argc == from && i < 3 && ok; i++) ok = measure_one(all[i], sizes);
     return !ok;
 }

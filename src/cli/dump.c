@@ -82,7 +82,7 @@ int dump_graph(const struct model_graph *g, const char *dir) {
     tsr_ctx *c = cli_open("null");
     if (!c) return CLI_FAILED;
     if (mkdir(dir, 0777) && errno != EEXIST) err_set(c, TSR_EIO, "%s: the folder cannot be made", dir);
-    tsr_fn *f = err_any(c) ? NULL : model_graph_build(c, g, NULL);
+    tsr_fn *f = err_any(c) ? NULL : model_graph_build(c, g, NULL, NULL);
     bool ok = f && dump_fn(c, f, g->name, dir);
     tsr_fn_free(c, f);
     if (!ok) return cli_fail(c);

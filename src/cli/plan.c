@@ -36,7 +36,7 @@ static int show(const struct model_graph *g, const struct options *o, bool detai
     tsr_ctx *c = cli_open("null");
     tsr_plan_info info;
     if (!c) return CLI_FAILED;
-    tsr_fn *f = model_graph_build(c, g, NULL);
+    tsr_fn *f = model_graph_build(c, g, NULL, NULL);
     tsr_status s = f ? tsr_plan_measure(c, f, &info) : tsr_error_status(c);
     char *fn = !s && o->text ? tsr_fn_print(c, f) : NULL, *plan = !s && details && !o->json ? tsr_plan_text(c, f)
         : NULL;

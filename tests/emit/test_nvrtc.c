@@ -111,7 +111,7 @@ TEST(kernels_of_models) {
     const struct model_graph *g;
     for (int i = 0; (g = model_graph_at(i)); i++) {
         tsr_scope *s = tsr_scope_begin(c);
-        tsr_fn *f = model_graph_build(c, g, NULL);
+        tsr_fn *f = model_graph_build(c, g, NULL, NULL);
         tsr_plan *p = f ? compile_fn(c, f, &o) : NULL;
         if (CHECK_OK(c) && p) plan_programs(p, remember, runner_of(c));
         plan_free(p);
