@@ -148,6 +148,9 @@ struct place {
     size_t offset;   /* in scratch */
 };
 
+/* Whether a place moves on from block to block: one value stays, and so does a block of scratch. */
+static bool moves(const struct place *q) { return q->dense && !(q->made && q->operand == VM_NONE); }
+
 /* A member for what is left of a row. Stores: b is the buffer's place. */
 struct plain {
     vm_elem_kernel *kernel; /* NULL: a store */
@@ -162,7 +165,6 @@ struct chain {
     struct rows rows;
     struct vm_link *link[WAYS];
     struct place place[MOST_PLACES];
-    int32_t step[MOST_PLACES]; /* bytes from block to block */
     int places;
     struct plain plain[MOST_MEMBERS];
     int plains;
@@ -218,11 +220,14 @@ static int choose_way(struct vm_frame *f, const struct chain *x, char **base, in
     return stream ? STREAMED : DIRECT;
 }
 
-static void run_rest(const struct chain *x, enum way way, char *const *place, size_t n) {
+/* The last n elements of a row, which begin `at` bytes from its beginning. */
+static void run_rest(const struct chain *x, enum way way, char *const *place, size_t at, size_t n) {
+    char *here[MOST_PLACES];
+    for (int k = 0; k < x->places; k++) here[k] = place[k] + (moves(&x->place[k]) ? at : 0);
     for (int i = 0; i < x->plains; i++) {
         const struct plain *q = &x->plain[i];
-        if (q->kernel) q->kernel(n, place[q->dst], place[q->a], place[q->b], NULL, q->scalar);
-        else if (way != DELAYED) memcpy(place[q->b], place[q->a], n * 4);
+        if (q->kernel) q->kernel(n, here[q->dst], here[q->a], here[q->b], NULL, q->scalar);
+        else if (way != DELAYED) memcpy(here[q->b], here[q->a], n * 4);
     }
 }
 
@@ -247,9 +252,9 @@ static int run_chain(struct vm_frame *f, const struct vm_step *s) {
     if (way == VM_STOP) return VM_STOP;
     for (int64_t r = 0; r < x->rows.rows; r++) {
         for (int k = 0; k < x->places; k++) place[k] = base[k] + r * row[k];
-        x->links->run(x->link[way], (size_t)(x->rows.n - rest) / x->links->block, x->places, place, x->step, aheads,
-            ahead);
-        if (rest) run_rest(x, (enum way)way, place, (size_t)rest);
+        x->links->run(x->link[way], (size_t)(x->rows.n - rest) / x->links->block, place, aheads, ahead);
+        for (int k = 0; k < aheads; k++) ahead[k] += x->rows.n * 4;
+        if (rest) run_rest(x, (enum way)way, place, (size_t)(x->rows.n - rest) * 4, (size_t)rest);
     }
     f->streamed |= way == STREAMED;
     for (int i = 0; way == DELAYED && i < x->stores; i++)
@@ -280,7 +285,6 @@ static int32_t find_place(const struct chain *x, tsr_tv v) {
 
 static int32_t new_place(struct maker *m, struct place q) {
     struct chain *x = m->x;
-    x->step[x->places] = q.dense && !(q.made && q.operand == VM_NONE) ? (int32_t)x->links->block * 4 : 0;
     x->place[x->places] = q;
     return x->places++;
 }
@@ -322,7 +326,8 @@ static void make_places(struct maker *m) {
 }
 
 static void link(struct maker *m, vm_link_fn *run, int32_t place) {
-    if (m->link) *m->link++ = (struct vm_link){.run = run, .place = place};
+    size_t moving = moves(&m->x->place[place]) ? SIZE_MAX : 0;
+    if (m->link) *m->link++ = (struct vm_link){.run = run, .place = place, .moves = moving};
 }
 
 /* A place that a link reads. */

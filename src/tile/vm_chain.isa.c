@@ -29,52 +29,61 @@
 #define WIDTH 16
 #define NONTEMPORAL(p, x) (void)(*(p) = (x))
 #endif
-enum { LANES = WIDTH / 4, BLOCK = 8 * WIDTH /* bytes */ };
+#ifdef __clang__
+#define IVDEP _Pragma("clang loop vectorize(assume_safety)")
+#define LANEWISE static __attribute__((noinline)) /* within a link clang unrolls the loop before it vectorises it */
+#else
+#define IVDEP _Pragma("GCC ivdep")
+#define LANEWISE TSR_FN
+#endif
+enum { LANES = WIDTH / 4 };
+#define BLOCK ((size_t)8 * WIDTH) /* bytes */
 
 typedef float lanes __attribute__((vector_size(WIDTH)));
 typedef float loose __attribute__((vector_size(WIDTH), aligned(4), may_alias)); /* anywhere in memory */
 
 #define EIGHT lanes a0, lanes a1, lanes a2, lanes a3, lanes a4, lanes a5, lanes a6, lanes a7
-typedef void link_fn(const struct vm_link *l, char *const *place, EIGHT);
-#define NEXT(l) ((link_fn *)(l)[1].run)((l) + 1, place, a0, a1, a2, a3, a4, a5, a6, a7)
+typedef void link_fn(const struct vm_link *l, char *const *place, size_t at, EIGHT);
+#define PLACE ((void *)(place[l->place] + (at & l->moves)))
+#define NEXT(l) ((link_fn *)(l)[1].run)((l) + 1, place, at, a0, a1, a2, a3, a4, a5, a6, a7)
 /* Memory is read and written in ascending order, which the machine's own prefetching looks for. */
 #define IN_ORDER __asm__ volatile("" ::: "memory");
 #define EACH(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
 
 /* ---- memory ---- */
 
-static void load_v(const struct vm_link *l, char *const *place, EIGHT) {
-    const loose *p = (const loose *)(const void *)place[l->place];
+static void load_v(const struct vm_link *l, char *const *place, size_t at, EIGHT) {
+    const loose *p = (const loose *)PLACE;
 #define X(i) a##i = p[i]; IN_ORDER
     EACH(X)
 #undef X
     NEXT(l);
 }
 
-static void load_s(const struct vm_link *l, char *const *place, EIGHT) {
-    a0 = *(const float *)(const void *)place[l->place] - (lanes){0}; /* x - 0 is x, for every x */
+static void load_s(const struct vm_link *l, char *const *place, size_t at, EIGHT) {
+    a0 = *(const float *)PLACE - (lanes){0}; /* x - 0 is x, for every x */
     a1 = a2 = a3 = a4 = a5 = a6 = a7 = a0;
     NEXT(l);
 }
 
-static void store_v(const struct vm_link *l, char *const *place, EIGHT) {
-    loose *p = (loose *)(void *)place[l->place];
+static void store_v(const struct vm_link *l, char *const *place, size_t at, EIGHT) {
+    loose *p = (loose *)PLACE;
 #define X(i) p[i] = a##i; IN_ORDER
     EACH(X)
 #undef X
     NEXT(l);
 }
 
-static void stream_v(const struct vm_link *l, char *const *place, EIGHT) {
-    lanes *p = (lanes *)(void *)place[l->place];
+static void stream_v(const struct vm_link *l, char *const *place, size_t at, EIGHT) {
+    lanes *p = (lanes *)PLACE;
 #define X(i) NONTEMPORAL(p + i, a##i); IN_ORDER
     EACH(X)
 #undef X
     NEXT(l);
 }
 
-static void end_v(const struct vm_link *l, char *const *place, EIGHT) {
-    (void)l, (void)place;
+static void end_v(const struct vm_link *l, char *const *place, size_t at, EIGHT) {
+    (void)l, (void)place, (void)at;
 #define X(i) (void)a##i;
     EACH(X)
 #undef X
@@ -82,68 +91,95 @@ static void end_v(const struct vm_link *l, char *const *place, EIGHT) {
 
 /* ---- functions ---- */
 
-#define LINK1(F, f)                                                           \
-    static inline lanes one_##F(lanes x) {                                    \
-        lanes r;                                                              \
-        for (int i = 0; i < LANES; i++) r[i] = vm_##f##_f32(x[i]);            \
-        return r;                                                             \
-    }                                                                         \
-    static void F##_v(const struct vm_link *l, char *const *place, EIGHT) {   \
-        a0 = one_##F(a0), a1 = one_##F(a1), a2 = one_##F(a2), a3 = one_##F(a3); \
-        a4 = one_##F(a4), a5 = one_##F(a5), a6 = one_##F(a6), a7 = one_##F(a7); \
-        NEXT(l);                                                              \
+/* A loop over the lanes of x and y; the text speaks of X and Y and sets R, which goes to the lane of r. */
+#define EVERY_LANE(x, y, r, ...)                                                                  \
+    {                                                                                             \
+        float x_[LANES], y_[LANES], r_[LANES];                                                    \
+        memcpy(x_, &x, WIDTH), memcpy(y_, &y, WIDTH);                                             \
+        IVDEP for (int i = 0; i < LANES; i++) {                                                   \
+            float X = x_[i], Y = y_[i], R;                                                        \
+            (void)Y;                                                                              \
+            __VA_ARGS__                                                                           \
+            r_[i] = R;                                                                            \
+        }                                                                                         \
+        memcpy(&r, r_, WIDTH);                                                                    \
+    }
+
+#define LINK1(F, f)                                                                               \
+    LANEWISE lanes one_##F(lanes x) {                                                             \
+        lanes r;                                                                                  \
+        EVERY_LANE(x, x, r, R = vm_##f##_f32(X);)                                                 \
+        return r;                                                                                 \
+    }                                                                                             \
+    LINK_OF(F)
+#define LINK_OF(F)                                                                                \
+    static void F##_v(const struct vm_link *l, char *const *place, size_t at, EIGHT) {            \
+        a0 = one_##F(a0), a1 = one_##F(a1), a2 = one_##F(a2), a3 = one_##F(a3);                   \
+        a4 = one_##F(a4), a5 = one_##F(a5), a6 = one_##F(a6), a7 = one_##F(a7);                   \
+        NEXT(l);                                                                                  \
     }
 /* a = f(x, y): x is a and y of the link's place, or the other way round. */
-#define LINK2(F, x, y, result)                                                \
-    static inline lanes two_##F(lanes x, lanes y) {                           \
-        lanes r;                                                              \
-        for (int i = 0; i < LANES; i++) r[i] = result;                        \
-        return r;                                                             \
-    }                                                                         \
-    static void F##_v(const struct vm_link *l, char *const *place, EIGHT) {   \
-        const loose *b = (const loose *)(const void *)place[l->place];        \
+#define LINK2(F, result)                                                                          \
+    TSR_FN lanes two_##F(lanes x, lanes y) {                                                      \
+        lanes r;                                                                                  \
+        EVERY_LANE(x, y, r, R = result;)                                                          \
+        return r;                                                                                 \
+    }                                                                                             \
+    static void F##_v(const struct vm_link *l, char *const *place, size_t at, EIGHT) {            \
+        const loose *b = (const loose *)PLACE;                                                    \
         lanes x0 = b[0]; IN_ORDER a0 = two_##F(a0, x0); lanes x1 = b[1]; IN_ORDER a1 = two_##F(a1, x1); \
         lanes x2 = b[2]; IN_ORDER a2 = two_##F(a2, x2); lanes x3 = b[3]; IN_ORDER a3 = two_##F(a3, x3); \
         lanes x4 = b[4]; IN_ORDER a4 = two_##F(a4, x4); lanes x5 = b[5]; IN_ORDER a5 = two_##F(a5, x5); \
         lanes x6 = b[6]; IN_ORDER a6 = two_##F(a6, x6); lanes x7 = b[7]; IN_ORDER a7 = two_##F(a7, x7); \
-        NEXT(l);                                                              \
-    }                                                                         \
-    static void F##_s(const struct vm_link *l, char *const *place, EIGHT) {   \
-        lanes b = *(const float *)(const void *)place[l->place] - (lanes){0}; \
-        a0 = two_##F(a0, b), a1 = two_##F(a1, b), a2 = two_##F(a2, b), a3 = two_##F(a3, b); \
-        a4 = two_##F(a4, b), a5 = two_##F(a5, b), a6 = two_##F(a6, b), a7 = two_##F(a7, b); \
-        NEXT(l);                                                              \
+        NEXT(l);                                                                                  \
+    }                                                                                             \
+    static void F##_s(const struct vm_link *l, char *const *place, size_t at, EIGHT) {            \
+        lanes b = *(const float *)PLACE - (lanes){0};                                             \
+        a0 = two_##F(a0, b), a1 = two_##F(a1, b), a2 = two_##F(a2, b), a3 = two_##F(a3, b);       \
+        a4 = two_##F(a4, b), a5 = two_##F(a5, b), a6 = two_##F(a6, b), a7 = two_##F(a7, b);       \
+        NEXT(l);                                                                                  \
     }
 
-#define UNARY(X)                                                              \
-    X(NEG, neg) X(ABS, abs) X(SQRT, sqrt) X(RSQRT, rsqrt) X(EXP, exp) X(EXP2, exp2) X(LOG, log) X(TANH, tanh)   \
+#if TSR_ISA_LEVEL == 2
+/* The machine's y 2^k rounds once, as the text's two products do: the same bits in fewer steps. */
+LANEWISE lanes one_EXP(lanes x) {
+    lanes y, k;
+    EVERY_LANE(x, x, y, vm_u32 n; vm_f32 c = X < -104.0f ? -104.0f : X;
+        R = 1.0f + vm_exp_reduced_f32(c > 89.0f ? 89.0f : c, &n);)
+    EVERY_LANE(x, x, k, vm_u32 n; vm_f32 c = X < -104.0f ? -104.0f : X; /* the compiler has n from above */
+        vm_exp_reduced_f32(c > 89.0f ? 89.0f : c, &n); R = TSR_U2F(n) - VM_MAGIC_F32;)
+    return (lanes)_mm512_scalef_ps((__m512)y, (__m512)k);
+}
+LINK_OF(EXP)
+#else
+LINK1(EXP, exp)
+#endif
+
+#define UNARY(X) UNARY_PLAIN(X) X(EXP, exp)
+#define UNARY_PLAIN(X)                                                                            \
+    X(NEG, neg) X(ABS, abs) X(SQRT, sqrt) X(RSQRT, rsqrt) X(EXP2, exp2) X(LOG, log) X(TANH, tanh) \
     X(LOGISTIC, logistic) X(ERF, erf)
 #define BINARY(X) X(ADD, add) X(SUB, sub) X(MUL, mul) X(DIV, div) X(MAX, max) X(MIN, min)
-#define FORWARD(F, f) LINK2(F, x, y, vm_##f##_f32(x[i], y[i]))
-#define BACKWARD(F, f) LINK2(F##_back, y, x, vm_##f##_f32(x[i], y[i]))
-UNARY(LINK1)
+#define FORWARD(F, f) LINK2(F, vm_##f##_f32(X, Y))
+#define BACKWARD(F, f) LINK2(F##_back, vm_##f##_f32(Y, X))
+UNARY_PLAIN(LINK1)
 BINARY(FORWARD)
 BINARY(BACKWARD)
 
 /* ---- blocks ---- */
 
-/* places: of them pointers, each moved on by its step after a block. Each of `ahead` is fetched into the second level
- * of cache, a block's bytes at a time. */
-static void run(const struct vm_link *first, size_t blocks, int places, char **place, const int32_t *step, int aheads,
-    char **ahead) {
+/* Each of `ahead` is fetched into the second level of cache, a block's bytes at a time. */
+static void run(const struct vm_link *first, size_t blocks, char *const *place, int aheads, char *const *ahead) {
     lanes z = {0};
-    for (; blocks > 0; blocks--) {
-        for (int k = 0; k < aheads; k++) {
-            for (int i = 0; i < BLOCK; i += 64) __builtin_prefetch(ahead[k] + i, 0, 2);
-            ahead[k] += BLOCK;
-        }
-        ((link_fn *)first->run)(first, place, z, z, z, z, z, z, z, z);
-        for (int k = 0; k < places; k++) place[k] += step[k];
+    for (size_t at = 0; at < blocks * BLOCK; at += BLOCK) {
+        for (int k = 0; k < aheads; k++)
+            for (size_t i = 0; i < BLOCK; i += 64) __builtin_prefetch(ahead[k] + at + i, 0, 2);
+        ((link_fn *)first->run)(first, place, at, z, z, z, z, z, z, z, z);
     }
 }
 
 #define ROW1(F, f) [TSR_S_##F] = {{(vm_link_fn *)F##_v, NULL}, {NULL, NULL}},
-#define ROW2(F, f) \
+#define ROW2(F, f)                                                                                \
     [TSR_S_##F] = {{(vm_link_fn *)F##_v, (vm_link_fn *)F##_s}, {(vm_link_fn *)F##_back_v, (vm_link_fn *)F##_back_s}},
 #define PASTE(a, b) a##b
 #define WITH_SUFFIX(name, suffix) PASTE(name, suffix)

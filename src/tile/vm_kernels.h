@@ -32,12 +32,12 @@ typedef void vm_link_fn(void); /* the true type depends on the level's vectors *
 struct vm_link {
     vm_link_fn *run;
     int32_t place;
+    size_t moves; /* all bits: the place moves on from block to block; 0: it stays */
 };
 struct vm_links {
     size_t block, align; /* elements of a block; bytes that stream's place is a multiple of */
-    /* blocks times: fetches what lies ahead, acts, moves each place on by its step (bytes) */
-    void (*run)(const struct vm_link *first, size_t blocks, int places, char **place, const int32_t *step, int aheads,
-        char **ahead);
+    /* blocks times: fetches what lies ahead, acts */
+    void (*run)(const struct vm_link *first, size_t blocks, char *const *place, int aheads, char *const *ahead);
     vm_link_fn *load[2], *store, *stream, *end;  /* [1]: one value, repeated */
     vm_link_fn *fn[TSR_SCALAR_COUNT][2][2];      /* [f(a, place) or f(place, a)][a block or one value]; unary: [0][0] */
 };

@@ -224,3 +224,34 @@ TEST(random_chains) {
         test_ctx_close(c);
     }
 }
+
+#ifndef CHAIN_STRIDE
+#define CHAIN_STRIDE 997
+#endif
+
+/* Every CHAIN_STRIDE-th bit pattern through the link of each function of one operand and through its kernel. */
+static void check_link(enum cpu_isa isa, tsr_scalar fn) {
+    const struct vm_links *links = vm_links_of(isa);
+    vm_elem_kernel *kernel = vm_elem_find(isa, fn, TSR_F32);
+    struct vm_link chain[] = {{links->load[0], 0, SIZE_MAX}, {links->fn[fn][0][0], 0, 0}, {links->store, 1, SIZE_MAX},
+        {links->end, 0, 0}};
+    enum { N = 1024 };
+    float x[N], got[N], want[N];
+    char *place[2] = {(char *)x, (char *)got};
+    for (uint64_t bits = (uint64_t)pick(CHAIN_STRIDE); bits < (uint64_t)1 << 32;) {
+        for (int i = 0; i < N; i++, bits += CHAIN_STRIDE) memcpy(&x[i], &(uint32_t){(uint32_t)bits}, sizeof *x);
+        links->run(chain, N / links->block, place, 0, NULL);
+        kernel(N, want, x, NULL, NULL, 0);
+        if (!CHECK(same(got, want, N))) return;
+    }
+}
+
+TEST(links_have_the_bits_of_kernels) {
+    for (int isa = 0; isa <= (int)cpu_isa(); isa++)
+        for (int fn = 0; fn < TSR_SCALAR_COUNT; fn++) {
+            const struct vm_links *links = vm_links_of((enum cpu_isa)isa);
+            if (!links->fn[fn][0][0] || links->fn[fn][1][0]) continue;
+            test_case("function %d, %s", fn, cpu_isa_name((enum cpu_isa)isa));
+            check_link((enum cpu_isa)isa, (tsr_scalar)fn);
+        }
+}
