@@ -260,8 +260,9 @@ static void count_uses(struct compiler *m, const struct tile_inst *in, int32_t a
 /* What chains alone use needs no register. */
 static void find_inner(struct compiler *m) {
     for (int32_t at = 0; at < (int32_t)m->order.n; at++) {
-        tsr_tv v = m->p->inst.v[m->order.v[at]].result;
-        if (m->chain_end[at] < 0 || v < 0) continue;
+        const struct tile_inst *in = &m->p->inst.v[m->order.v[at]];
+        tsr_tv v = in->result;
+        if (m->chain_end[at] < 0 || !in->n_result) continue;
         m->inner[v] = m->uses[v] == m->chained[0][v];
         m->only_stored[v] = m->uses[v] == m->chained[0][v] + m->chained[1][v];
         if (m->inner[v]) m->reg[v].start = -1;
