@@ -39,7 +39,7 @@ static void put_program(void *user, const tsr_tile *p, const char *label) {
     snprintf(symbol, sizeof symbol, "k%d", d->n++);
     str_printf(&d->tile, "// %s: %s\n%s\n", symbol, label, text ? text : "");
     tsr_text_free(d->c, text);
-    if (emit_plan_init(&plan, d->c, p)) {
+    if (emit_plan_init(&plan, d->c, p, EMIT_FOR_HOST)) {
         emit_c_kernel(&d->text_c, &plan, symbol);
         emit_plan_release(&plan);
     }

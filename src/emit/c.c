@@ -32,10 +32,25 @@ static void write_arguments(struct writer *w) {
     }
 }
 
+/* "s2": whether the rows of buffer argument 2 go past the caches. */
+static void write_streams(struct writer *w) {
+    bool any = false;
+    for (size_t i = 0; i < w->p->arg.n; i++) {
+        bool strip = false;
+        for (size_t at = 0; at < w->p->inst.n; at++)
+            strip |= w->k->strip.v[at] &&
+                     tile_operands(w->p, &w->p->inst.v[at])[TILE_BLK_BUF] == w->p->arg.v[i].value;
+        if (strip) put_line(w, "const int s%d = TSR_STREAMED(arg[%zu].buf.bytes);", w->p->arg.v[i].value, i);
+        any |= strip;
+    }
+    w->streams = any;
+}
+
 static void write_arrays(struct writer *w) {
     for (tsr_tv v = 0; v < (tsr_tv)w->k->value.n; v++) {
         const struct emit_value *e = &w->k->value.v[v];
         if (e->home != EMIT_ARRAY || e->same != TSR_TV_NONE) continue;
+        if (e->memory && !w->k->rows.v[w->p->value.v[v].inst]) continue;
         const char *type = emit_type(tile_type_of(w->p, v)->dtype);
         put_line(w, "%s *const a%d = (%s *)(scratch + %zu);", type, v, type, e->offset);
     }
@@ -130,6 +145,7 @@ void emit_c_kernel(struct str *out, const struct emit_plan *k, const char *symbo
         "    char *scratch) {\n", symbol);
     w.indent = 1;
     write_arguments(&w);
+    write_streams(&w);
     write_arrays(&w);
     put_line(&w, "(void)scratch;");
     put_line(&w, "for (vm_i64 instance = begin; instance < end; instance++) {");
@@ -138,5 +154,7 @@ void emit_c_kernel(struct str *out, const struct emit_plan *k, const char *symbo
     put_line(&w, "const vm_i64 pid2 = instance / grid[0] / grid[1];");
     put_line(&w, "(void)pid0, (void)pid1, (void)pid2;");
     for (int32_t at = 0; at < (int32_t)k->p->inst.n; at++) write_inst(&w, at);
-    str_put(out, "    }\n}\n");
+    str_put(out, "    }\n");
+    if (w.streams) str_put(out, "    TSR_STREAM_END\n");
+    str_put(out, "}\n");
 }

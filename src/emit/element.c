@@ -134,6 +134,29 @@ const char *array_name(struct writer *w, tsr_tv v, char room[24]) {
     return room;
 }
 
+/* Element of tile v that belongs to the loop's indices, in the window that v was loaded from: "w7[i0 * v2 + i1]". Axes
+ * longer than 1 correspond in order. */
+void put_window(struct writer *w, struct str *s, const struct tile_inst *in, tsr_tv v) {
+    const struct tile_type *t = tile_type_of(w->p, v);
+    struct tile_type loop = loop_type(w->p, in);
+    tsr_tv r = emit_place(w->k, v);
+    const struct tile_inst *load = &w->p->inst.v[w->p->value.v[r].inst];
+    const tsr_tv *stride = tile_operands(w->p, load) + TILE_BLK_AXES;
+    bool any = false;
+    int last = load->rank - 1, axis = 0;
+    while (load->extent[last] == 1) last--;
+    str_printf(s, "w%d[", r);
+    for (int i = 0; i < t->rank; i++) {
+        if (t->extent[i] == 1) continue;
+        while (load->extent[axis] == 1) axis++;
+        if (any) str_put(s, " + ");
+        put_index(s, loop.rank, loop.extent, i);
+        if (axis != last) str_printf(s, " * v%d", stride[axis]);
+        any = true, axis++;
+    }
+    str_put(s, any ? "]" : "0]");
+}
+
 /* Dense element of tile v that belongs to the loop's indices. */
 static void put_element(struct writer *w, struct str *s, const struct tile_inst *in, tsr_tv v) {
     const struct tile_type *t = tile_type_of(w->p, v);
@@ -166,6 +189,7 @@ void put_operand(struct writer *w, struct str *s, const struct tile_inst *in, ts
         str_printf(s, "vm_cast_i64_%s(", emit_suffix(tile_type_of(w->p, r)->dtype));
         put_index(s, iota->rank, iota->extent, iota->axis);
         str_putc(s, ')');
-    } else if (w->dealt && w->dealt[emit_place(k, v)]) str_printf(s, "r%d[s]", emit_place(k, v));
+    } else if (e->memory) put_window(w, s, in, v);
+    else if (w->dealt && w->dealt[emit_place(k, v)]) str_printf(s, "r%d[s]", emit_place(k, v));
     else put_element(w, s, in, v);
 }

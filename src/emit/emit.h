@@ -30,6 +30,7 @@ struct emit_value {
     tsr_tv same;      /* SAME, SPLAT: the other value */
     int32_t first, last; /* instructions between which an ARRAY is alive */
     size_t offset;    /* ARRAY: in scratch */
+    bool memory;      /* ARRAY, host: a window of a buffer that its users read where it is, as w7[] (host.c) */
 };
 /* Instructions that share a loop nest: members in program order, not necessarily neighbours (scalars stand between). */
 struct emit_group {
@@ -40,19 +41,28 @@ struct emit_group {
     /* Axes along which the loop need only run over the bounds that all its stores share (NONE: no bound). */
     bool cut[TSR_TILE_MAX_RANK];
     tsr_tv lo[TSR_TILE_MAX_RANK], hi[TSR_TILE_MAX_RANK];
+    bool folds;                            /* host: takes the first two steps of reductions (emit_plan.fold) */
 };
+/* What a plan is for: groups of threads (gpu.h), or emit_c_kernel: a core with little memory, or one of this machine,
+ * whose text asks for rows ahead of time and may send them past the caches. */
+enum emit_for { EMIT_FOR_GROUPS, EMIT_FOR_CORE, EMIT_FOR_HOST };
 struct emit_plan {
     tsr_ctx *c;
     const tsr_tile *p;
+    enum emit_for what;
     VEC(struct emit_value) value;  /* by tsr_tv */
     VEC(struct emit_group) group;
     VEC(int32_t) member;           /* by instruction: its group, or -1 */
     VEC(size_t) temp;              /* by instruction: offset of its own scratch (REDUCE, DOT, rows), if it has any */
     VEC(bool) rows;                /* by instruction: a window that its loop reads or writes through rows in scratch */
+    /* For the host alone (host.c), by instruction: the group whose loop takes the first steps of a REDUCE, or -1; a
+     * STORE whose rows are made in a strip of scratch when they go past the caches. */
+    VEC(int32_t) fold;
+    VEC(bool) strip;
     size_t scratch;                /* bytes an instance needs */
 };
 /* False: no memory (recorded). */
-bool emit_plan_init(struct emit_plan *k, tsr_ctx *c, const tsr_tile *p);
+bool emit_plan_init(struct emit_plan *k, tsr_ctx *c, const tsr_tile *p, enum emit_for what);
 void emit_plan_release(struct emit_plan *k);
 tsr_tv emit_root(const struct emit_plan *k, tsr_tv v); /* past SAME and SPLAT */
 size_t emit_size(tsr_dtype t);                         /* bytes of an element in scratch: 4-bit integers take one */
@@ -60,6 +70,17 @@ int emit_loop_axis(const struct tile_inst *in, int axis); /* loop axis of a wind
 void emit_bounds(const struct emit_plan *k, const struct tile_inst *in, int axis, tsr_tv *lo, tsr_tv *hi);
 /* Bounds of an axis of window `at`; false: they need no test, there are none or the loop is cut to them. */
 bool emit_tested(const struct emit_plan *k, int32_t at, int axis, tsr_tv *lo, tsr_tv *hi);
+
+int32_t emit_runs_at(const struct emit_plan *k, int32_t at); /* where an instruction runs: grouped ones at their loop */
+/* Does a member of a nest read or write memory under a condition? */
+bool emit_conditional(const struct emit_plan *k, int32_t at);
+
+/* ---- host.c ---- */
+enum { EMIT_FOLD = 4 }; /* elements of a row that one turn of a folding loop combines */
+void emit_host_choose(struct emit_plan *k);
+size_t emit_strip_bytes(const struct emit_plan *k, int32_t at); /* of a STORE that has a strip */
+/* The window of load `at` moves with the index of the instance; put: by how many elements, as text (s may be NULL). */
+bool emit_advances(const struct emit_plan *k, int32_t at, struct str *s);
 
 /* A program's name inside a comment: without what could end it. */
 void emit_name(struct str *out, const char *name);

@@ -198,7 +198,7 @@ bool emit_gpu_kernel(struct str *out, tsr_ctx *c, const tsr_tile *p, const struc
     struct emit_plan k;
     size_t before = out->n;
     *why = NULL;
-    if (!emit_plan_init(&k, c, p)) return false;
+    if (!emit_plan_init(&k, c, p, EMIT_FOR_GROUPS)) return false;
     struct gpu g = {.w = {.out = out, .k = &k, .p = p, .group = -1, .move_tiles = gpu_move},
         .d = emit_dialect_of(t->lang), .t = t, .threads = choose_threads(p, t)};
     gpu_choose_tile(&g);

@@ -83,6 +83,10 @@ static void put_load(struct writer *w, struct str *s, const struct tile_inst *in
     const tsr_tv *v = tile_operands(w->p, in);
     tsr_dtype t = tile_type_of(w->p, v[TILE_BLK_BUF])->dtype;
     struct str test, address;
+    if (in->op == TILE_LOAD && w->k->value.v[in->result].memory) {
+        put_window(w, s, in, in->result);
+        return;
+    }
     if (by_rows(w, in)) {
         bool own = w->k->value.v[in->result].home == EMIT_ARRAY;
         put_dense(w, s, own ? 'a' : 'f', own ? emit_place(w->k, in->result) : (int)(in - w->p->inst.v));
@@ -119,6 +123,8 @@ static void put_store(struct writer *w, struct str *s, const struct tile_inst *i
     }
     if (test.n && !by_rows(w, in)) str_printf(s, "if (%s) ", test.s);
     if (by_rows(w, in)) put_dense(w, s, 'f', (int)(in - w->p->inst.v)), str_printf(s, " = %s;", value.s);
+    else if (w->nest && w->k->strip.v[in - w->p->inst.v])
+        str_printf(s, "q%d[i%d] = %s;", (int)(in - w->p->inst.v), w->k->group.v[w->group].rank - 1, value.s);
     else if (nibbles(t)) str_printf(s, "tsr_store_4(v%d, %s, %s);", v[TILE_BLK_BUF], address.s, value.s);
     else str_printf(s, "v%d[%s] = %s;", v[TILE_BLK_BUF], address.s, value.s);
     s->failed |= test.failed || address.failed || value.failed;
@@ -190,7 +196,7 @@ void write_member(struct writer *w, const struct tile_inst *in) {
         str_putc(&s, ';');
         tsr_tv place = emit_place(w->k, in->result);
         if (e->home == EMIT_ARRAY && w->dealt && w->dealt[place]) str_printf(&s, " r%d[s] = v%d;", place, in->result);
-        else if (e->home == EMIT_ARRAY && !by_rows(w, in)) {
+        else if (e->home == EMIT_ARRAY && !by_rows(w, in) && !e->memory) {
             str_putc(&s, ' '), put_dense(w, &s, 'a', place);
             str_printf(&s, " = v%d;", in->result);
         }

@@ -51,7 +51,7 @@ static const struct module_kernel *kernel_of(struct module *m, const struct plan
     struct module_kernel k = {.program = st->program};
     char words[40];
     name_of(words, st->label);
-    if (!emit_plan_init(&plan, m->c, st->program)) return m->failed = true, NULL;
+    if (!emit_plan_init(&plan, m->c, st->program, EMIT_FOR_CORE)) return m->failed = true, NULL;
     k.scratch = plan.scratch;
     k.name = arena_printf(&m->mem, "%s_k%zu_%s", m->o->name, m->kernel.n, words);
     bool ok = k.name && vec_push(m->c, &m->kernel, k);

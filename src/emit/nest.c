@@ -21,13 +21,18 @@ static tsr_dtype dtype_in_memory(const struct writer *w, const struct tile_inst 
     return tile_type_of(w->p, tile_operands(w->p, in)[TILE_BLK_BUF])->dtype;
 }
 
+/* The bounds of the loop over axis i, as text. */
+static void loop_bounds(const struct emit_group *g, int i, char from[32], char to[48]) {
+    snprintf(from, 32, "0"), snprintf(to, 48, "%lld", (long long)g->extent[i]);
+    if (g->cut[i] && g->lo[i] != TSR_TV_NONE) snprintf(from, 32, "tsr_least(v%d)", g->lo[i]);
+    if (g->cut[i] && g->hi[i] != TSR_TV_NONE)
+        snprintf(to, 48, "tsr_most(v%d, %lld)", g->hi[i], (long long)g->extent[i]);
+}
+
 /* The loop over axis i of the group. */
 static void open_loop(struct writer *w, const struct emit_group *g, int i) {
-    char from[32] = "0", to[48];
-    snprintf(to, sizeof to, "%lld", (long long)g->extent[i]);
-    if (g->cut[i] && g->lo[i] != TSR_TV_NONE) snprintf(from, sizeof from, "tsr_least(v%d)", g->lo[i]);
-    if (g->cut[i] && g->hi[i] != TSR_TV_NONE)
-        snprintf(to, sizeof to, "tsr_most(v%d, %lld)", g->hi[i], (long long)g->extent[i]);
+    char from[32], to[48];
+    loop_bounds(g, i, from, to);
     put_line(w, "for (vm_i64 i%d = %s, e%d = %s; i%d < e%d; i%d++) {", i, from, i, to, i, i, i);
     w->indent++;
 }
@@ -114,51 +119,217 @@ static void write_rows(struct writer *w, int32_t at, const struct emit_group *g)
 
 /* ---- the nest ---- */
 
-/* Does the innermost loop do something? Tiles that rows bring to their places need no loop. */
+/* Does the innermost loop do something? Tiles that rows bring to their places, or that stay in memory, need no loop. */
 static bool has_work(const struct writer *w, const struct emit_group *g) {
-    for (int32_t at = g->first; at <= g->last; at++)
-        if (is_member(w, at) && !(w->k->rows.v[at] && inst_at(w, at)->op == TILE_LOAD)) return true;
+    for (int32_t at = g->first; at <= g->last; at++) {
+        if (!is_member(w, at)) continue;
+        bool there = w->k->rows.v[at] || (inst_at(w, at)->n_result && w->k->value.v[inst_at(w, at)->result].memory);
+        if (!there || inst_at(w, at)->op != TILE_LOAD) return true;
+    }
     return false;
 }
 
-/* Is memory still read or written under a condition? */
-static bool is_conditional(const struct writer *w, int32_t at) {
+/* Where row [i0, ...] of a store's window begins in the buffer: "v1 + v9 + i0 * v2". */
+static void put_row_start(struct writer *w, struct str *s, int32_t at) {
     const struct tile_inst *in = inst_at(w, at);
-    const tsr_tv *v = tile_operands(w->p, in);
-    if (in->op == TILE_GATHER || in->op == TILE_SCATTER) return v[TILE_GS_MASK] != TSR_TV_NONE;
-    if ((in->op != TILE_LOAD && in->op != TILE_STORE) || w->k->rows.v[at]) return false;
-    tsr_tv lo, hi;
-    bool any = false;
-    for (int i = 0; i < in->rank; i++) any |= emit_tested(w->k, at, i, &lo, &hi);
-    return any;
+    int last = in->rank - 1;
+    while (in->extent[last] == 1) last--;
+    str_printf(s, "v%d + ", tile_operands(w->p, in)[TILE_BLK_BUF]);
+    put_address(w, s, in, last);
+}
+
+/* In front of the innermost loop, or behind it: rows that may be made in strips, and where they go. */
+static void write_strips(struct writer *w, const struct emit_group *g, bool behind) {
+    for (int32_t at = g->first; at <= g->last; at++) {
+        if (!is_member(w, at) || !w->k->strip.v[at]) continue;
+        char from[32], to[48];
+        tsr_tv buf = tile_operands(w->p, inst_at(w, at))[TILE_BLK_BUF];
+        const char *type = emit_type(dtype_in_memory(w, inst_at(w, at)));
+        struct str row;
+        str_init(&row, w->k->c);
+        put_row_start(w, &row, at);
+        loop_bounds(g, g->rank - 1, from, to);
+        for (int i = 0; i < w->indent; i++) str_put(w->out, "    ");
+        if (!behind)
+            str_printf(w->out, "%s *const q%d = s%d ? (%s *)(scratch + %zu) : %s;\n", type, at, buf, type,
+                w->k->temp.v[at], row.s);
+        else
+            str_printf(w->out, "if (s%d) tsr_stream(%s, q%d, %s, %s, %d);\n", buf, row.s, at, from, to,
+                (int)emit_size(dtype_in_memory(w, inst_at(w, at))));
+        w->out->failed |= row.failed;
+        str_release(&row);
+    }
+}
+
+static void write_members(struct writer *w, const struct emit_group *g) {
+    for (int32_t at = g->first; at <= g->last; at++)
+        if (is_member(w, at)) write_member(w, inst_at(w, at));
+}
+
+/* The reductions that the group begins, one after the other: the next one at or behind `at`, or -1. */
+static int32_t next_fold(const struct writer *w, int32_t at) {
+    for (; at < (int32_t)w->p->inst.n; at++)
+        if (w->k->fold.v[at] == w->group) return at;
+    return -1;
+}
+
+/* The innermost loop of a group that begins reductions: EMIT_FOLD elements of the row, a part of it apart, in a turn;
+ * combined in the order of docs/tile.md: ((0, 2), (1, 3)). */
+static void write_folding_loop(struct writer *w, const struct emit_group *g) {
+    const int last = g->rank - 1;
+    const long long part = g->extent[last] / EMIT_FOLD;
+    put_line(w, "TSR_FREE");
+    put_line(w, "for (vm_i64 j = 0; j < %lld; j++) {", part);
+    w->indent++;
+    for (int32_t u = -1; (u = next_fold(w, u + 1)) >= 0;) {
+        int t = inst_at(w, u)->result;
+        put_line(w, "%s t%d_0, t%d_1, t%d_2, t%d_3;", emit_type(tile_type_of(w->p, t)->dtype), t, t, t, t);
+    }
+    for (int q = 0; q < EMIT_FOLD; q++) {
+        put_line(w, "{");
+        w->indent++;
+        put_line(w, "const vm_i64 i%d = j + %lld;", last, q * part);
+        write_members(w, g);
+        for (int32_t u = -1; (u = next_fold(w, u + 1)) >= 0;) {
+            tsr_tv x = tile_operands(w->p, inst_at(w, u))[0];
+            put_line(w, "t%d_%d = v%d;", inst_at(w, u)->result, q, emit_root(w->k, x));
+        }
+        w->indent--;
+        put_line(w, "}");
+    }
+    for (int32_t u = -1; (u = next_fold(w, u + 1)) >= 0;) {
+        struct str s, at;
+        int t = inst_at(w, u)->result;
+        str_init(&s, w->k->c), str_init(&at, w->k->c);
+        for (int i = 0; i < last; i++) {
+            int64_t n = part;
+            for (int j = i + 1; j < last; j++) n *= g->extent[j];
+            str_printf(&at, "i%d * %lld + ", i, (long long)n);
+        }
+        put_fold(&s, w, inst_at(w, u), t);
+        put_line(w, "r%d[%sj] = %s;", t, at.n ? at.s : "", s.s);
+        w->out->failed |= s.failed || at.failed;
+        str_release(&s), str_release(&at);
+    }
+    w->indent--;
+    put_line(w, "}");
+}
+
+static void write_plain_loop(struct writer *w, const struct emit_group *g, bool free) {
+    if (free) put_line(w, "TSR_FREE");
+    open_loop(w, g, g->rank - 1);
+    if (!free) put_line(w, "TSR_IN_TURN");
+    write_members(w, g);
+    close_loops(w, 1);
 }
 
 static void write_nest(struct writer *w, const struct emit_group *g) {
     bool free = !g->ordered;
-    for (int32_t at = g->first; at <= g->last; at++) free &= !is_member(w, at) || !is_conditional(w, at);
-    for (int i = 0; i < g->rank; i++) {
-        if (i == g->rank - 1 && free) put_line(w, "TSR_FREE");
-        open_loop(w, g, i);
+    for (int32_t at = g->first; at <= g->last; at++) free &= !is_member(w, at) || !emit_conditional(w->k, at);
+    for (int32_t u = -1; g->folds && (u = next_fold(w, u + 1)) >= 0;) {
+        const char *type = emit_type(tile_type_of(w->p, inst_at(w, u)->result)->dtype);
+        put_line(w, "%s *const r%d = (%s *)(scratch + %zu);", type, inst_at(w, u)->result, type, w->k->temp.v[u]);
     }
-    if (!free) put_line(w, "TSR_IN_TURN");
-    for (int32_t at = g->first; at <= g->last; at++)
-        if (is_member(w, at)) write_member(w, inst_at(w, at));
-    close_loops(w, g->rank);
+    for (int i = 0; i < g->rank - 1; i++) open_loop(w, g, i);
+    bool strips = false;
+    for (int32_t at = g->first; at <= g->last; at++) strips |= is_member(w, at) && w->k->strip.v[at];
+    bool block = strips && g->rank == 1;
+    if (block) put_line(w, "{"), w->indent++;
+    if (strips) write_strips(w, g, false);
+    if (g->folds) write_folding_loop(w, g);
+    else write_plain_loop(w, g, free);
+    if (strips) write_strips(w, g, true);
+    if (block) close_loops(w, 1);
+    close_loops(w, g->rank - 1);
+}
+
+/* ---- memory ---- */
+
+/* The windows of loads that stay where they are. */
+static void declare_windows(struct writer *w, const struct emit_group *g) {
+    for (int32_t at = g->first; at <= g->last; at++) {
+        if (!is_member(w, at) || inst_at(w, at)->op != TILE_LOAD) continue;
+        const struct tile_inst *in = inst_at(w, at);
+        const tsr_tv *v = tile_operands(w->p, in);
+        if (!w->k->value.v[in->result].memory) continue;
+        const char *type = emit_type(dtype_in_memory(w, in));
+        struct str s;
+        str_init(&s, w->k->c);
+        if (w->k->rows.v[at]) {
+            str_printf(&s, "tsr_view_%s(", type);
+            put_row(w, &s, at, g);
+            str_put(&s, ", ");
+            put_other(w, &s, in, v[TILE_BLK_VALUE], dtype_in_memory(w, in));
+            str_putc(&s, ')');
+        } else str_printf(&s, "v%d + v%d", v[TILE_BLK_BUF], v[TILE_BLK_BASE]);
+        for (int i = 0; i < w->indent; i++) str_put(w->out, "    ");
+        str_printf(w->out, "const %s *const w%d = %s;\n", type, in->result, s.s);
+        w->out->failed |= s.failed;
+        str_release(&s);
+    }
+}
+
+/* ---- ahead ---- */
+
+/* Which argument of a launch buffer v is. */
+static size_t argument_of(const struct writer *w, tsr_tv v) {
+    size_t i = 0;
+    while (w->p->arg.v[i].value != v) i++;
+    return i;
+}
+
+/* A kernel that reduces rows asks for the rows of the next instance before it writes out its own. */
+static void write_ahead(struct writer *w, const struct emit_group *g) {
+    bool stores = false, reduces = false;
+    for (int32_t at = g->first; at <= g->last; at++) stores |= is_member(w, at) && inst_at(w, at)->op == TILE_STORE;
+    for (int32_t at = 0; at < g->last; at++) reduces |= inst_at(w, at)->op == TILE_REDUCE;
+    if (w->ahead || !stores || !reduces) return;
+    w->ahead = true;
+    for (int32_t at = 0; at < g->last; at++) {
+        const struct tile_inst *in = inst_at(w, at);
+        struct str by, row;
+        if (in->op != TILE_LOAD) continue;
+        str_init(&by, w->k->c), str_init(&row, w->k->c);
+        if (emit_advances(w->k, at, &by)) {
+            tsr_tv buf = tile_operands(w->p, in)[TILE_BLK_BUF];
+            int last = in->rank - 1, rank = 0;
+            while (in->extent[last] == 1) last--;
+            for (int i = 0; i < last; i++) rank += in->extent[i] != 1;
+            put_address(w, &row, in, last);
+            put_line(w, "if (TSR_STREAMED(arg[%zu].buf.bytes))", argument_of(w, buf));
+            w->indent++;
+            for (int i = 0; i < last; i++)
+                if (in->extent[i] != 1) put_line(w, "for (vm_i64 i0 = 0; i0 < %d; i0++)", in->extent[i]);
+            for (int i = 0; i < w->indent + rank; i++) str_put(w->out, "    ");
+            str_printf(w->out, "tsr_ahead(v%d + %s + %s, %lld);\n", buf, row.s, by.s,
+                (long long)in->extent[last] * (long long)emit_size(dtype_in_memory(w, in)));
+            w->indent--;
+        }
+        w->out->failed |= by.failed || row.failed;
+        str_release(&by), str_release(&row);
+    }
+}
+
+static bool goes_by_rows(const struct writer *w, int32_t at) {
+    const struct tile_inst *in = inst_at(w, at);
+    return is_member(w, at) && w->k->rows.v[at] && !(in->n_result && w->k->value.v[in->result].memory);
 }
 
 void write_group(struct writer *w, int32_t group) {
     const struct emit_group *g = &w->k->group.v[group];
     bool rows = false;
     w->group = group, w->nest = true;
-    for (int32_t at = g->first; at <= g->last; at++) rows |= is_member(w, at) && w->k->rows.v[at];
+    declare_windows(w, g);
+    write_ahead(w, g);
+    for (int32_t at = g->first; at <= g->last; at++) rows |= goes_by_rows(w, at);
     if (rows) put_line(w, "{"), w->indent++;
     for (int32_t at = g->first; rows && at <= g->last; at++)
-        if (is_member(w, at) && w->k->rows.v[at]) declare_rows(w, at);
+        if (goes_by_rows(w, at)) declare_rows(w, at);
     for (int32_t at = g->first; rows && at <= g->last; at++)
-        if (is_member(w, at) && w->k->rows.v[at] && inst_at(w, at)->op == TILE_LOAD) write_rows(w, at, g);
+        if (goes_by_rows(w, at) && inst_at(w, at)->op == TILE_LOAD) write_rows(w, at, g);
     if (has_work(w, g)) write_nest(w, g);
     for (int32_t at = g->first; rows && at <= g->last; at++)
-        if (is_member(w, at) && w->k->rows.v[at] && inst_at(w, at)->op == TILE_STORE) write_rows(w, at, g);
+        if (goes_by_rows(w, at) && inst_at(w, at)->op == TILE_STORE) write_rows(w, at, g);
     if (rows) w->indent--, put_line(w, "}");
     w->group = -1, w->nest = false;
 }

@@ -335,6 +335,10 @@ static void live(struct emit_plan *k) {
     }
 }
 
+int32_t emit_runs_at(const struct emit_plan *k, int32_t u) {
+    return k->member.v[u] >= 0 ? k->group.v[k->member.v[u]].last : u;
+}
+
 /* ---- windows ---- */
 
 int emit_loop_axis(const struct tile_inst *in, int axis) {
@@ -431,10 +435,12 @@ static size_t own_scratch(const struct emit_plan *k, int32_t at) {
         for (int i = 0; i < g->rank; i++) n *= (size_t)g->extent[i];
         return n;
     }
+    if (k->strip.v[at]) return emit_strip_bytes(k, at);
     if (in->op == TILE_REDUCE) {
         const struct tile_type *t = tile_type_of(p, tile_operands(p, in)[0]);
         int64_t inner = 1, n = t->extent[in->axis];
         for (int i = in->axis + 1; i < t->rank; i++) inner *= t->extent[i];
+        if (k->fold.v[at] >= 0) return (size_t)tile_count(t) / EMIT_FOLD * emit_size(t->dtype);
         return n > 1 ? (size_t)(half_of(n) * inner) * emit_size(t->dtype) : 0;
     }
     if (in->op == TILE_DOT) { /* operands converted to the accumulator's dtype */
@@ -469,11 +475,13 @@ static bool place(struct emit_plan *k) {
         size_t n = own_scratch(k, at);
         const struct emit_group *g = k->member.v[at] < 0 ? NULL : &k->group.v[k->member.v[at]];
         struct span x = {g ? g->first : at, g ? g->last : at, n, &k->temp.v[at]};
+        if (k->fold.v[at] >= 0) x.first = k->group.v[k->fold.v[at]].first;
         if (n) ok = vec_push(k->c, &s, x);
     }
     for (size_t v = 0; ok && v < k->value.n; v++) {
         struct emit_value *e = &k->value.v[v];
         if (e->home != EMIT_ARRAY || e->same != TSR_TV_NONE) continue;
+        if (e->memory && !k->rows.v[k->p->value.v[v].inst]) continue;
         const struct tile_type *t = tile_type_of(k->p, (tsr_tv)v);
         struct span x = {e->first, e->last, (size_t)tile_count(t) * emit_size(t->dtype), &e->offset};
         ok = vec_push(k->c, &s, x);
@@ -497,11 +505,6 @@ static bool place(struct emit_plan *k) {
     return ok;
 }
 
-/* Where instruction u runs: grouped ones at their loop. */
-static int32_t runs_at(const struct emit_plan *k, int32_t u) {
-    return k->member.v[u] >= 0 ? k->group.v[k->member.v[u]].last : u;
-}
-
 /* Whether instruction u of the loop reads carried tile `carry` when group g has begun to overwrite it. */
 static bool reads_late(const struct emit_plan *k, int32_t u, tsr_tv carry, int32_t g) {
     const struct tile_inst *in = &k->p->inst.v[u];
@@ -510,7 +513,7 @@ static bool reads_late(const struct emit_plan *k, int32_t u, tsr_tv carry, int32
         tsr_tv v = tile_operands(k->p, in)[j], r = v;
         if (v == TSR_TV_NONE) continue;
         while (k->value.v[r].home == EMIT_SAME) r = k->value.v[r].same;
-        if (r != carry || runs_at(k, u) < k->group.v[g].last) continue;
+        if (r != carry || emit_runs_at(k, u) < k->group.v[g].last) continue;
         if (k->member.v[u] != g || !in_step(&a, in, v, &k->group.v[g])) return true;
     }
     return false;
@@ -534,19 +537,22 @@ static void carry_in_place(struct emit_plan *k, const struct tile_inst *yield) {
     }
 }
 
-bool emit_plan_init(struct emit_plan *k, tsr_ctx *c, const tsr_tile *p) {
-    *k = (struct emit_plan){.c = c, .p = p};
+bool emit_plan_init(struct emit_plan *k, tsr_ctx *c, const tsr_tile *p, enum emit_for what) {
+    *k = (struct emit_plan){.c = c, .p = p, .what = what};
     struct planner a = {.k = k, .p = p};
     bool ok = vec_reserve(c, &k->value, p->value.n + 1) && vec_reserve(c, &k->member, p->inst.n + 1) &&
-              vec_reserve(c, &k->temp, p->inst.n + 1) && vec_reserve(c, &k->rows, p->inst.n + 1);
+              vec_reserve(c, &k->temp, p->inst.n + 1) && vec_reserve(c, &k->rows, p->inst.n + 1) &&
+              vec_reserve(c, &k->fold, p->inst.n + 1) && vec_reserve(c, &k->strip, p->inst.n + 1);
     for (size_t i = 0; ok && i < p->value.n; i++)
         k->value.v[k->value.n++] = (struct emit_value){.group = -1, .same = TSR_TV_NONE};
     for (size_t i = 0; ok && i < p->inst.n; i++) {
         k->member.v[k->member.n++] = -1, k->temp.v[k->temp.n++] = 0;
-        k->rows.v[k->rows.n++] = false;
+        k->rows.v[k->rows.n++] = k->strip.v[k->strip.n++] = false;
+        k->fold.v[k->fold.n++] = -1;
     }
     ok = ok && group_instructions(&a) && choose_homes(&a);
     if (ok) live(k), choose_rows(k);
+    if (ok && what != EMIT_FOR_GROUPS) emit_host_choose(k);
     for (int32_t at = 0; ok && at < (int32_t)p->inst.n; at++)
         if (p->inst.v[at].op == TILE_YIELD) carry_in_place(k, &p->inst.v[at]);
     ok = ok && place(k);
@@ -564,4 +570,6 @@ void emit_plan_release(struct emit_plan *k) {
     vec_release(k->c, &k->member);
     vec_release(k->c, &k->temp);
     vec_release(k->c, &k->rows);
+    vec_release(k->c, &k->fold);
+    vec_release(k->c, &k->strip);
 }

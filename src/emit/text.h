@@ -16,6 +16,8 @@ struct writer {
     bool nest;                          /* it is cut and has rows as the plan says; else every window is tested */
     /* how the dialect moves tiles, all read before any is written; at: the instruction that asks */
     void (*move_tiles)(struct writer *w, int n, const struct emit_move *m, int32_t at);
+    bool streams;       /* C: some rows may go past the caches */
+    bool ahead;         /* C: the next instance's rows have been asked for */
     const bool *dealt; /* by value, or NULL: each thread holds the tile's elements of its own, as r7[s] in turn s */
 };
 
@@ -31,11 +33,13 @@ void write_scalar(struct writer *w, const struct tile_inst *in);       /* an ins
 void write_member(struct writer *w, const struct tile_inst *in);       /* one element, inside a loop nest */
 bool write_control(struct writer *w, int32_t at);                      /* a loop's or branch's part; false: none */
 void write_group(struct writer *w, int32_t group);
+void put_window(struct writer *w, struct str *s, const struct tile_inst *in, tsr_tv v); /* of a value in memory */
 void put_test(struct writer *w, struct str *s, const struct tile_inst *in, int n);    /* window: axes below n */
 void put_address(struct writer *w, struct str *s, const struct tile_inst *in, int n); /* the same */
 void put_other(struct writer *w, struct str *s, const struct tile_inst *in, tsr_tv other, tsr_dtype t);
 void write_reduce_functions(struct writer *w);
 void write_reduce(struct writer *w, const struct tile_inst *in, int32_t at);
+void put_fold(struct str *s, struct writer *w, const struct tile_inst *in, int number); /* of t7_0 .. t7_3 */
 void write_argreduce(struct writer *w, const struct tile_inst *in);
 void write_scan(struct writer *w, const struct tile_inst *in);
 void write_dot(struct writer *w, const struct tile_inst *in, int32_t at);

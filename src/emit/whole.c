@@ -35,6 +35,11 @@ static void reduce_name(char room[24], tsr_reduce op, tsr_dtype t) {
     snprintf(room, 24, "%s_%s", tile_scalar[tile_reduce_fn[op]].name, emit_suffix(t));
 }
 
+/* Greatest or least of a row of f32: any order gives the same. */
+static bool is_extreme(const struct tile_inst *in, tsr_dtype t, const struct around *a) {
+    return t == TSR_F32 && a->inner == 1 && (in->sub == TSR_REDUCE_MAX || in->sub == TSR_REDUCE_MIN);
+}
+
 /* In front of a kernel: the reductions it calls, each once in a unit. */
 void write_reduce_functions(struct writer *w) {
     static const char *const operand[2] = {"a", "b"};
@@ -43,7 +48,8 @@ void write_reduce_functions(struct writer *w) {
         if (in->op != TILE_REDUCE) continue;
         const struct tile_type *t = tile_type_of(w->p, tile_operands(w->p, in)[0]);
         char name[24];
-        if (t->extent[in->axis] <= SPELT_OUT) continue;
+        struct around a = around(t, in->axis);
+        if (a.n <= SPELT_OUT || is_extreme(in, t->dtype, &a)) continue;
         reduce_name(name, (tsr_reduce)in->sub, t->dtype);
         const char *type = emit_type(t->dtype);
         put_line(w, "#ifndef TSR_REDUCES_%s", name);
@@ -77,6 +83,23 @@ static void put_tree(struct str *s, struct writer *w, const struct around *a, ts
     for (int i = 0; i < a->n; i++) s->failed |= term[i].failed, str_release(&term[i]);
 }
 
+/* The first steps of docs/tile.md on four elements of a row that are a quarter of it apart: t7_0 .. t7_3. */
+void put_fold(struct str *s, struct writer *w, const struct tile_inst *in, int number) {
+    tsr_dtype t = tile_type_of(w->p, in->result)->dtype;
+    struct str pair[2];
+    for (int i = 0; i < 2; i++) {
+        char room[2][24];
+        const char *x[2] = {room[0], room[1]};
+        snprintf(room[0], 24, "t%d_%d", number, i), snprintf(room[1], 24, "t%d_%d", number, i + 2);
+        str_init(&pair[i], w->k->c);
+        put_call(&pair[i], tile_reduce_fn[in->sub], t, 2, x);
+        s->failed |= pair[i].failed;
+    }
+    const char *x[2] = {pair[0].s, pair[1].s};
+    put_call(s, tile_reduce_fn[in->sub], t, 2, x);
+    str_release(&pair[0]), str_release(&pair[1]);
+}
+
 static void write_short_reduce(struct writer *w, const struct tile_inst *in, const struct around *a, const char *from,
     const char *to, bool one) {
     tsr_dtype t = tile_type_of(w->p, in->result)->dtype;
@@ -100,29 +123,59 @@ static void write_short_reduce(struct writer *w, const struct tile_inst *in, con
     str_release(&s);
 }
 
-void write_reduce(struct writer *w, const struct tile_inst *in, int32_t at) {
-    tsr_tv x = tile_operands(w->p, in)[0];
-    const struct tile_type *t = tile_type_of(w->p, x);
-    struct around a = around(t, in->axis);
-    bool one = w->k->value.v[in->result].home == EMIT_SCALAR;
-    char from[24], to[24], name[24];
-    const char *type = emit_type(t->dtype);
-    array_name(w, x, from);
-    if (one) snprintf(to, sizeof to, "v%d", in->result), put_line(w, "%s %s;", type, to);
-    else array_name(w, in->result, to);
-    if (a.n <= SPELT_OUT) {
-        write_short_reduce(w, in, &a, from, to, one);
+/* "a7 + o * 64": row o of a reduction's operand. */
+static void put_source(struct writer *w, struct str *s, const struct tile_inst *in, const struct around *a) {
+    tsr_tv x = tile_operands(w->p, in)[0], r = emit_place(w->k, x);
+    if (!w->k->value.v[r].memory) {
+        str_printf(s, "a%d + o * %lld", r, a->n * a->inner);
         return;
     }
+    const struct tile_inst *load = &w->p->inst.v[w->p->value.v[r].inst];
+    str_printf(s, "w%d", r);
+    int i = 0;
+    while (load->extent[i] == 1) i++;
+    if (a->outer > 1) str_printf(s, " + o * v%d", tile_operands(w->p, load)[TILE_BLK_AXES + i]);
+}
+
+void write_reduce(struct writer *w, const struct tile_inst *in, int32_t at) {
+    const struct tile_type *t = tile_type_of(w->p, tile_operands(w->p, in)[0]);
+    struct around a = around(t, in->axis);
+    bool one = w->k->value.v[in->result].home == EMIT_SCALAR, folded = w->k->fold.v[at] >= 0;
+    char to[24], name[24];
+    const char *type = emit_type(t->dtype);
+    struct str from;
+    str_init(&from, w->k->c);
+    put_source(w, &from, in, &a);
+    if (one) snprintf(to, sizeof to, "v%d", in->result), put_line(w, "%s %s;", type, to);
+    else array_name(w, in->result, to);
     reduce_name(name, (tsr_reduce)in->sub, t->dtype);
+    if (a.n <= SPELT_OUT) { /* host.c leaves none of these in memory */
+        char array[24];
+        write_short_reduce(w, in, &a, array_name(w, tile_operands(w->p, in)[0], array), to, one);
+        str_release(&from);
+        return;
+    }
     put_line(w, "for (vm_i64 o = 0; o < %lld; o++) {", a.outer);
     w->indent++;
-    put_line(w, "%s *const r = (%s *)(scratch + %zu);", type, type, w->k->temp.v[at]);
-    put_line(w, "tsr_reduce_%s(%lld, %lld, %s + o * %lld, r);", name, a.n, a.inner, from, a.n * a.inner);
-    if (one) put_line(w, "%s = r[0];", to);
-    else put_line(w, "for (vm_i64 j = 0; j < %lld; j++) %s[o * %lld + j] = r[j];", a.inner, to, a.inner);
+    if (is_extreme(in, t->dtype, &a)) {
+        char element[40];
+        if (one) snprintf(element, sizeof element, "%s", to);
+        else snprintf(element, sizeof element, "%s[o]", to);
+        put_line(w, "%s = tsr_%s_f32(%lld, %s);", element, in->sub == TSR_REDUCE_MAX ? "greatest" : "smallest", a.n,
+            from.s);
+    } else {
+        long long part = folded ? a.n / EMIT_FOLD : a.n;
+        put_line(w, "%s *const r = (%s *)(scratch + %zu);", type, type, w->k->temp.v[at]);
+        if (folded) put_line(w, "tsr_reduce_%s(%lld, 1, r + o * %lld, r + o * %lld);", name, part, part, part);
+        else put_line(w, "tsr_reduce_%s(%lld, %lld, %s, r);", name, a.n, a.inner, from.s);
+        if (one) put_line(w, "%s = r[0];", to);
+        else if (folded) put_line(w, "%s[o] = r[o * %lld];", to, part);
+        else put_line(w, "for (vm_i64 j = 0; j < %lld; j++) %s[o * %lld + j] = r[j];", a.inner, to, a.inner);
+    }
     w->indent--;
     put_line(w, "}");
+    w->out->failed |= from.failed;
+    str_release(&from);
 }
 
 void write_argreduce(struct writer *w, const struct tile_inst *in) {

@@ -11,7 +11,7 @@
 static void put_kernels(struct str *out, tsr_ctx *c, const tsr_plan *p) {
     for (size_t i = 0; i < p->step.n; i++) {
         struct emit_plan k;
-        if (!p->step.v[i].program || !emit_plan_init(&k, c, p->step.v[i].program)) continue;
+        if (!p->step.v[i].program || !emit_plan_init(&k, c, p->step.v[i].program, EMIT_FOR_HOST)) continue;
         emit_c_kernel(out, &k, "kernel");
         emit_plan_release(&k);
     }
@@ -78,7 +78,7 @@ TEST(origins_change_nothing_else) {
     struct emit_plan k;
     struct str s;
     str_init(&s, c);
-    if (CHECK(emit_plan_init(&k, c, a))) emit_c_kernel(&s, &k, "kernel"), emit_plan_release(&k);
+    if (CHECK(emit_plan_init(&k, c, a, EMIT_FOR_HOST))) emit_c_kernel(&s, &k, "kernel"), emit_plan_release(&k);
     CHECK_CONTAINS(s.s, "/* double * int x; * it */\n"); /* a name cannot end its comment */
     str_release(&s);
     tsr_tile_free(a), tsr_tile_free(b);

@@ -83,7 +83,7 @@ static bool write_unit(tsr_ctx *own, struct jit_unit *u, struct str *library, st
     for (struct jit_kernel *k = u->kernel; k; k = k->next) {
         struct emit_plan plan;
         char name[32];
-        if (!emit_plan_init(&plan, own, k->program)) return false;
+        if (!emit_plan_init(&plan, own, k->program, EMIT_FOR_HOST)) return false;
         snprintf(name, sizeof name, "tsr_k%d", k->number);
         emit_c_kernel(text, &plan, name);
         k->scratch = plan.scratch;

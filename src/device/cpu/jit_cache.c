@@ -126,7 +126,8 @@ static bool spawn(struct jit_tool *t, const char *const *argv, const char *dir, 
 }
 
 bool jit_tool_make(struct jit_tool *t, const char *from, const char *to, const char *log) {
-    const char *argv[FLAGS + 9] = {t->compiler}, *slash = strrchr(log, '/');
+    const char *argv[FLAGS + 10] = {t->compiler}, *slash = strrchr(log, '/');
+    char stream[64]; /* as the VM: rows of larger buffers go past the caches */
     int n = 1, status = 0, rc;
     pid_t pid;
 #if defined(__x86_64__)
@@ -134,6 +135,8 @@ bool jit_tool_make(struct jit_tool *t, const char *from, const char *to, const c
     if (cpu_isa() == CPU_AVX512) argv[n++] = "-mprefer-vector-width=512";
     argv[n++] = cpu_isa() == CPU_GENERIC ? "-DTSR_HAS_FMA=0" : "-DTSR_HAS_FMA=1";
 #endif
+    snprintf(stream, sizeof stream, "-DTSR_STREAM_FROM=%zu", cpu_cache_bytes() / 2);
+    argv[n++] = stream;
     for (int i = 0; i < FLAGS; i++) argv[n++] = flags[i];
     argv[n++] = "-o", argv[n++] = to, argv[n++] = from;
     char dir[PATH_ROOM]; /* where the compiler works: beside the log */
@@ -199,7 +202,7 @@ void *jit_tool_build(struct jit_tool *t, const char *prelude, const char *text) 
     if (atomic_load(&t->stopped)) return NULL;
     cache_key_code(&key, prelude), cache_key_code(&key, text);
     cache_key_text(&key, t->identity), cache_key_text(&key, t->compiler);
-    cache_key_int(&key, cpu_isa());
+    cache_key_int(&key, cpu_isa()), cache_key_int(&key, (int64_t)cpu_cache_bytes());
     for (int i = 0; i < FLAGS; i++) cache_key_text(&key, flags[i]);
     if (cache_has(&t->cache, &key, suffix) && cache_path(&t->cache, &key, suffix, entry)) {
         void *so = open_object(entry);
