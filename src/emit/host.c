@@ -198,6 +198,7 @@ static enum advance advance_of(const struct emit_plan *k, tsr_tv v, struct str *
     for (int i = 0; i < 2; i++) str_init(&part[i], k->c), a[i] = advance_of(k, x[i], &part[i]);
     enum advance both = a[0] == UNKNOWN || a[1] == UNKNOWN ? UNKNOWN : a[0] == FIXED && a[1] == FIXED ? FIXED : MOVES;
     int m = a[1] == MOVES;
+    if (part[0].failed || part[1].failed) both = UNKNOWN;
     if (both == MOVES && in->sub == TSR_S_MUL && (a[0] == FIXED || a[1] == FIXED))
         str_printf(s, "(%s) * v%d", part[m].s, emit_root(k, x[!m]));
     else if (both == MOVES && (in->sub == TSR_S_ADD || (in->sub == TSR_S_SUB && a[1] == FIXED)))
