@@ -166,6 +166,8 @@ struct chain {
     struct vm_link *link[WAYS];
     struct place place[MOST_PLACES];
     int places;
+    int32_t watched[MOST_PLACES]; /* those that may lie in buffers */
+    int watches;
     struct plain plain[MOST_MEMBERS];
     int plains;
     struct vm_step store[MOST_STORES];
@@ -189,21 +191,22 @@ static bool overlap(const char *a, int64_t a_row, int64_t a_span, const char *b,
     return a0 < b0 + (uintptr_t)b_span && b0 < a0 + (uintptr_t)a_span;
 }
 
-/* Whether what store s writes at `to` may be written while operands and other stores' places are in use. */
-static bool apart(const struct chain *x, int s, char *const *base, const int64_t *row) {
+/* Whether what store s writes may be written while operands and other stores' places are in use. */
+static bool apart(const struct chain *x, int s, char *const *place, const int64_t *row) {
     int32_t mine = x->store_place[s];
     int64_t bytes = span(x, row[mine], true);
-    for (int k = 0; k < x->places; k++) {
-        const struct place *q = &x->place[k];
-        if (k == mine || q->made || (q->operand < 0 && !q->stored)) continue;
-        if (!overlap(base[mine], row[mine], bytes, base[k], row[k], span(x, row[k], q->dense), x->rows.rows)) continue;
-        if (base[k] != base[mine] || row[k] != row[mine] || !q->dense) return false;
+    for (int i = 0; i < x->watches; i++) {
+        int32_t k = x->watched[i];
+        bool dense = x->place[k].dense, same = place[k] == place[mine] && row[k] == row[mine] && dense;
+        if (same || !overlap(place[mine], row[mine], bytes, place[k], row[k], span(x, row[k], dense), x->rows.rows))
+            continue;
+        return false;
     }
     return true;
 }
 
 /* Finds where stores go. VM_STOP: an address was refused. */
-static int choose_way(struct vm_frame *f, const struct chain *x, char **base, int64_t *row) {
+static int choose_way(struct vm_frame *f, const struct chain *x, char **place, int64_t *row) {
     bool stream = x->stores > 0;
     for (int s = 0; s < x->stores; s++) {
         int32_t k = x->store_place[s];
@@ -213,10 +216,10 @@ static int choose_way(struct vm_frame *f, const struct chain *x, char **base, in
         bool aligned = ((uintptr_t)t.to | (uintptr_t)t.row) % x->links->align == 0;
         if (t.stream && !aligned) return DELAYED;
         stream &= t.stream;
-        base[k] = t.to, row[k] = t.row;
+        place[k] = t.to, row[k] = t.row;
     }
     for (int s = 0; s < x->stores; s++)
-        if (!apart(x, s, base, row)) return DELAYED;
+        if (!apart(x, s, place, row)) return DELAYED;
     return stream ? STREAMED : DIRECT;
 }
 
@@ -242,19 +245,19 @@ static int find_ahead(struct vm_frame *f, const struct chain *x, char **ahead) {
 
 static int run_chain(struct vm_frame *f, const struct vm_step *s) {
     const struct chain *x = s->data;
-    char *base[MOST_PLACES], *place[MOST_PLACES], *ahead[VM_CHAIN_AHEAD];
+    char *place[MOST_PLACES], *ahead[VM_CHAIN_AHEAD];
     int64_t row[MOST_PLACES], rest = x->rows.n % (int64_t)x->links->block;
     for (int k = 0; k < x->places; k++) {
         const struct place *q = &x->place[k];
-        base[k] = q->operand == VM_NONE ? f->scratch + q->offset : vm_at(f, q->operand), row[k] = q->row;
+        place[k] = q->operand == VM_NONE ? f->scratch + q->offset : vm_at(f, q->operand), row[k] = q->row;
     }
-    int way = choose_way(f, x, base, row), aheads = find_ahead(f, x, ahead);
+    int way = choose_way(f, x, place, row), aheads = find_ahead(f, x, ahead);
     if (way == VM_STOP) return VM_STOP;
     for (int64_t r = 0; r < x->rows.rows; r++) {
-        for (int k = 0; k < x->places; k++) place[k] = base[k] + r * row[k];
         x->links->run(x->link[way], (size_t)(x->rows.n - rest) / x->links->block, place, aheads, ahead);
-        for (int k = 0; k < aheads; k++) ahead[k] += x->rows.n * 4;
         if (rest) run_rest(x, (enum way)way, place, (size_t)(x->rows.n - rest) * 4, (size_t)rest);
+        for (int k = 0; k < x->places; k++) place[k] += row[k];
+        for (int k = 0; k < aheads; k++) ahead[k] += x->rows.n * 4;
     }
     f->streamed |= way == STREAMED;
     for (int i = 0; way == DELAYED && i < x->stores; i++)
@@ -283,8 +286,15 @@ static int32_t find_place(const struct chain *x, tsr_tv v) {
     return -1;
 }
 
+/* Whether a value's slot may point at a buffer: loads, and what shares a register with one. */
+static bool lies_in_buffer(const tsr_tile *p, tsr_tv v) {
+    enum tile_op op = inst(p, p->value.v[v].inst)->op;
+    return is_tile(p, v) && (op == TILE_LOAD || op == TILE_RESHAPE || op == TILE_BITCAST);
+}
+
 static int32_t new_place(struct maker *m, struct place q) {
     struct chain *x = m->x;
+    if (q.stored || (q.value >= 0 && !q.made && lies_in_buffer(m->p, q.value))) x->watched[x->watches++] = x->places;
     x->place[x->places] = q;
     return x->places++;
 }

@@ -55,6 +55,20 @@ static void clip(const struct vm_frame *f, const struct block *b, struct box *x)
     }
 }
 
+/* Whether the whole block takes part and is one run of the buffer, which then begins at *first. The quick answer to the
+ * commonest case; a no says nothing. */
+static bool one_run(const struct vm_frame *f, const struct block *b, int64_t *first) {
+    int64_t n = 1;
+    for (int i = b->rank - 1; i >= 0; i--) {
+        if (b->lo[i] != VM_NONE && vm_int(f, b->lo[i]) > 0) return false;
+        if (b->hi[i] != VM_NONE && vm_int(f, b->hi[i]) < b->extent[i]) return false;
+        if (b->extent[i] != 1 && vm_int(f, b->stride[i]) != n) return false;
+        n *= b->extent[i];
+    }
+    *first = vm_int(f, b->base);
+    return true;
+}
+
 /* Stored elements [least, most] of the buffer lie inside it. */
 static bool inside(struct vm_frame *f, const struct block *b, __int128 least, __int128 most, const char *op) {
     const union vm_arg *a = &f->job->args[b->arg];
@@ -268,9 +282,15 @@ static void read_in_place(struct vm_frame *f, const struct block *b, const struc
     m->p = (const char *)((uintptr_t)buf + (uintptr_t)(origin * (int64_t)b->size));
 }
 
-static void note_place(struct vm_ahead *a, char *now) {
+/* The result's slot points into the buffer. */
+static int point(struct vm_frame *f, const struct vm_step *s, char *now) {
+    const struct block *b = s->data;
+    f->slot[s->dst].p = now;
+    if (b->ahead < 0) return 1;
+    struct vm_ahead *a = &f->ahead[b->ahead];
     a->delta = (int64_t)((uintptr_t)now - (uintptr_t)a->now);
     a->now = now;
+    return 1;
 }
 
 static int run_load(struct vm_frame *f, const struct vm_step *s) {
@@ -279,21 +299,20 @@ static int run_load(struct vm_frame *f, const struct vm_step *s) {
     struct runs r;
     int64_t tile[TSR_TILE_MAX_RANK];
     char *buf = vm_at(f, s->a);
-    bool scalar = s->dst < 0;
+    bool scalar = s->dst < 0, check = f->job->code->check;
+    if (b->alias && b->matrix < 0 && !check && one_run(f, b, &x.first))
+        return point(f, s, buf + x.first * (int64_t)b->size);
     char *reg = scalar ? vm_at(f, s->dst) : f->memory + b->offset;
     clip(f, b, &x);
-    if (f->job->code->check && !x.empty && !check_box(f, b, &x)) return VM_STOP;
+    if (check && !x.empty && !check_box(f, b, &x)) return VM_STOP;
     if (b->matrix >= 0) return read_in_place(f, b, &x, buf), 1;
     if (!scalar) f->slot[s->dst].p = reg;
     if (!x.whole) fill_other(f, b, reg);
     if (x.empty) return 1;
     tile_strides(b, tile);
     merge(b, &x, tile, &r);
-    if (b->alias && x.whole && r.axes == 1 && (r.buf[0] == 1 || r.n[0] == 1)) {
-        f->slot[s->dst].p = buf + x.first * (int64_t)b->size;
-        if (b->ahead >= 0) note_place(&f->ahead[b->ahead], f->slot[s->dst].p);
-        return 1;
-    }
+    if (b->alias && x.whole && r.axes == 1 && (r.buf[0] == 1 || r.n[0] == 1))
+        return point(f, s, buf + x.first * (int64_t)b->size);
     int64_t corner = 0;
     for (int i = 0; i < b->rank; i++) corner += x.lo[i] * tile[i];
     row_fn *move = tsr_dtype_of(b->dtype)->kind == TSR_KIND_BLOCK ? blocks_in : b->narrow ? nibbles_in : rows_in;
@@ -366,8 +385,12 @@ bool vm_store_target(struct vm_frame *f, const struct vm_step *s, int64_t rows, 
     int64_t size = (int64_t)b->size;
     struct box x;
     struct runs r;
+    *t = (struct vm_target){.stream = f->job->stream_from <= f->job->args[b->arg].buf.bytes && n * size >= STREAM_RUN};
+    if (!f->job->code->check && one_run(f, b, &x.first)) {
+        t->to = (char *)vm_at(f, s->a) + x.first * size, t->row = n * size, t->dense = true;
+        return true;
+    }
     clip(f, b, &x);
-    *t = (struct vm_target){.dense = false};
     if (x.empty || !x.whole) return true;
     if (f->job->code->check && !check_box(f, b, &x)) return false;
     merge(b, &x, b->value_stride, &r);
@@ -376,7 +399,6 @@ bool vm_store_target(struct vm_frame *f, const struct vm_step *s, int64_t rows, 
     t->to = (char *)vm_at(f, s->a) + x.first * size;
     t->row = (one ? n : r.buf[0]) * size;
     t->dense = (one || many) && r.buf[inner] == 1;
-    t->stream = f->job->stream_from <= f->job->args[b->arg].buf.bytes && n * size >= STREAM_RUN;
     return true;
 }
 

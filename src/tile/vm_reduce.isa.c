@@ -17,19 +17,23 @@
 #define IVDEP _Pragma("GCC ivdep")
 #endif
 
-enum { LAST = 64 }; /* elements that the passes leave, at most LAST / 2, are folded level by level */
+enum { LAST = 64 }; /* passes go on while there are so many elements */
 
 /* The elements of one pass that meet in r[j]; m = n / 8. */
 #define EIGHT(x, j, m, OP)                                                                        \
     OP(OP(OP(x[j], x[j + 4 * m]), OP(x[j + 2 * m], x[j + 6 * m])),                                \
        OP(OP(x[j + m], x[j + 5 * m]), OP(x[j + 3 * m], x[j + 7 * m])))
 
-#define LEVELS(T, x, n, r, OP)                                                                    \
-    T r[LAST];                                                                                    \
-    for (size_t i = 0; i < n; i++) r[i] = x[i];                                                   \
-    for (size_t h = n / 2; h >= 1; h /= 2) {                                                      \
-        IVDEP for (size_t i = 0; i < h; i++) r[i] = OP(r[i], r[i + h]);                           \
-    }
+/* The last levels: of the 8, 16 or 32 elements that passes leave. */
+#define LAST_LEVELS(T, x, n, result, OP)                                                          \
+    T r[8], result;                                                                               \
+    if (n == 32) {                                                                                \
+        IVDEP for (size_t i = 0; i < 8; i++) r[i] = OP(OP(x[i], x[i + 16]), OP(x[i + 8], x[i + 24])); \
+    } else if (n == 16) {                                                                         \
+        IVDEP for (size_t i = 0; i < 8; i++) r[i] = OP(x[i], x[i + 8]);                           \
+    } else                                                                                        \
+        for (size_t i = 0; i < 8; i++) r[i] = x[i];                                               \
+    result = EIGHT(r, 0, 1, OP);
 
 /* tmp: n / 8 elements. Reading src = tmp is safe: an element is read in the turn that writes it, or is behind it. */
 #define SUM(NAME, T)                                                                              \
@@ -41,8 +45,8 @@ enum { LAST = 64 }; /* elements that the passes leave, at most LAST / 2, are fol
             IVDEP for (size_t j = 0; j < m; j++) t[j] = EIGHT(x, j, m, ADD);                      \
             n = m;                                                                                \
         }                                                                                         \
-        LEVELS(T, x, n, r, ADD)                                                                   \
-        *(T *)dst = r[0];                                                                         \
+        LAST_LEVELS(T, x, n, result, ADD)                                                         \
+        *(T *)dst = result;                                                                       \
         return true;                                                                              \
     }
 #define ADD(a, b) ((a) + (b))
@@ -64,9 +68,9 @@ SUM(f64, vm_f64)
             }                                                                                     \
             n = m;                                                                                \
         }                                                                                         \
-        LEVELS(T, x, n, r, pick_##WORD##_##NAME)                                                  \
-        *(T *)dst = r[0];                                                                         \
-        return nan == 0 && r[0] != 0;                                                             \
+        LAST_LEVELS(T, x, n, result, pick_##WORD##_##NAME)                                        \
+        *(T *)dst = result;                                                                       \
+        return nan == 0 && result != 0;                                                           \
     }
 #define UNORDERED(U, a, b) (__builtin_isunordered(a, b) ? (U)-1 : (U)0)
 CHOICE(max, f32, vm_f32, vm_u32, >)

@@ -78,12 +78,18 @@ static void start_frame(struct vm_frame *f, const struct vm_job *j) {
 }
 
 /* pid values live in the three slots after those of the program's values. */
-static bool run_instance(struct vm_frame *f, const struct vm_job *j, int64_t i) {
-    union vm_slot *pid = f->slot + j->code->program->value.n;
+static void set_pids(const struct vm_job *j, union vm_slot *pid, int64_t i) {
     pid[0].i = i % j->grid[0];
     pid[1].i = i / j->grid[0] % j->grid[1];
     pid[2].i = i / j->grid[0] / j->grid[1];
-    return execute(f, j->code->step.v + j->code->body);
+}
+
+static void next_pids(const struct vm_job *j, union vm_slot *pid) {
+    if (++pid[0].i < j->grid[0]) return;
+    pid[0].i = 0;
+    if (++pid[1].i < j->grid[1]) return;
+    pid[1].i = 0;
+    pid[2].i++;
 }
 
 static void run_chunk(void *arg, int64_t chunk, int worker) {
@@ -93,7 +99,10 @@ static void run_chunk(void *arg, int64_t chunk, int worker) {
     if (atomic_load_explicit(&j->failed, memory_order_relaxed)) return;
     if (!f->started) start_frame(f, j);
     bool ok = f->started;
-    for (int64_t i = chunk * j->chunk; i < end && ok; i++) ok = run_instance(f, j, i);
+    union vm_slot *pid = f->slot + j->code->program->value.n;
+    const struct vm_step *body = j->code->step.v + j->code->body;
+    set_pids(j, pid, chunk * j->chunk);
+    for (int64_t i = chunk * j->chunk; i < end && ok; i++, next_pids(j, pid)) ok = execute(f, body);
     if (f->streamed) vm_stream_end(), f->streamed = false;
     if (!ok) atomic_store_explicit(&j->failed, true, memory_order_relaxed);
 }
