@@ -1,18 +1,23 @@
 #!/usr/bin/env python3
 """latency.py: from a graph that was never seen to its first result and to compiled code, beside torch.compile and JAX.
 
-    python3 bench/latency.py [--cases chain,resnet,gpt] [--who tessera,torch,jax] [--rounds 1] [--program build/release/bench/latency]
+    python3 bench/latency.py [--cases chain,resnet,gpt] [--who tessera,vm,torch,jax] [--rounds 1] [--limit 600]
+                             [--batches] [--before COMMAND] [--program build/release/bench/latency]
 
 Each measurement is a process of its own with an empty cache of compiled code, then a second one with what the first
-left (warm); the three programs take turns. For the peers the first result and compiled code are one moment: their call
-compiles, then runs. `first` is the first call's time, `run` the median of later ones. Needs PyTorch and JAX (pip install
-torch jax). The graphs: twelve elementwise ops on 256x4096; ResNet-50 on one image; a gradient-descent step of GPT-2's 12
-layers of width 768 on 4 x 64 tokens, vocabulary 1024.
+left (warm); the programs take turns. One that takes longer than --limit seconds is stopped and said to have been. vm is
+Tessera without its C tier. For the peers the first result and compiled code are one moment: their call compiles, then
+runs. `first` is the first call's time, `run` the median of later ones, both in milliseconds. --batches measures new
+batch sizes instead: Tessera binds fifty for each graph (and runs the first two of the nets, whose kernels do not depend
+on which), the peers run fifty of the chain and PEER_SIZES of ResNet-50. --before is put in front of each process, for a
+machine that others use too. Needs PyTorch and JAX (pip install torch jax). The graphs: twelve elementwise ops on
+256x4096; ResNet-50 on one image; a gradient-descent step of GPT-2's 12 layers of width 768 on 4 x 64 tokens, vocabulary
+1024.
 """
 import argparse
 import json
 import os
-import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +25,7 @@ import time
 
 RUNS = 5
 BATCHES = 50
+PEER_SIZES = 4
 LAYERS, HEADS, WIDTH, VOCAB, CONTEXT = 12, 12, 768, 1024, 64
 
 
@@ -36,7 +42,21 @@ def report(first, call, ready, **more):
 
 # ---- PyTorch
 
-def torch_chain():
+def more_sizes(n, size, call, ready, compiled):
+    """New batch sizes: what they cost."""
+    before, start = compiled(), time.perf_counter()
+    for i in range(n):
+        ready(call(size(i)))
+    ms = (time.perf_counter() - start) * 1e3
+    print(json.dumps({"sizes": n, "compilations": compiled() - before, "batches_ms": ms}))
+
+
+def torch_graphs():
+    from torch._dynamo.utils import counters
+    return counters["stats"]["unique_graphs"]
+
+
+def torch_chain(batches):
     import torch
 
     def f(x, y):
@@ -46,18 +66,13 @@ def torch_chain():
 
     x, y = torch.randn(256, 4096), torch.randn(256, 4096)
     g = torch.compile(f)
-    first = timed(lambda: g(x, y), lambda r: r)
-    from torch._dynamo.utils import counters
-    before = counters["stats"]["unique_graphs"]
-    start = time.perf_counter()
-    for i in range(BATCHES):
-        z = torch.ones(3 * i + 4, 4096)
-        g(z, z)
-    new = counters["stats"]["unique_graphs"] - before
-    report(first, lambda: g(x, y), lambda r: r, compilations=new, batches_ms=(time.perf_counter() - start) * 1e3)
+    if not batches:
+        return report(timed(lambda: g(x, y), lambda r: r), lambda: g(x, y), lambda r: r)
+    g(x, y)
+    more_sizes(BATCHES, lambda i: torch.ones(3 * i + 4, 4096), lambda z: g(z, z), lambda r: r, torch_graphs)
 
 
-def torch_resnet():
+def torch_resnet(batches):
     import torch
     from torch import nn
 
@@ -85,11 +100,13 @@ def torch_resnet():
     x = torch.randn(1, 3, 224, 224)
     with torch.no_grad():
         g = torch.compile(net)
-        first = timed(lambda: g(x), lambda r: r)
-        report(first, lambda: g(x), lambda r: r)
+        if not batches:
+            return report(timed(lambda: g(x), lambda r: r), lambda: g(x), lambda r: r)
+        g(x)
+        more_sizes(PEER_SIZES, lambda i: torch.randn(i + 2, 3, 224, 224), g, lambda r: r, torch_graphs)
 
 
-def torch_gpt():
+def torch_gpt(batches):
     import torch
     from torch import nn
     import torch.nn.functional as F
@@ -151,7 +168,7 @@ def jax_wait(r):
     return jax.block_until_ready(r)
 
 
-def jax_chain():
+def jax_chain(batches):
     jax = jax_setup()
     import jax.numpy as np
 
@@ -162,16 +179,13 @@ def jax_chain():
 
     x, y = np.ones((256, 4096)), np.ones((256, 4096))
     g = jax.jit(f)
-    first = timed(lambda: g(x, y), jax_wait)
-    before, start = g._cache_size(), time.perf_counter()
-    for i in range(BATCHES):
-        z = np.ones((3 * i + 4, 4096))
-        jax_wait(g(z, z))
-    report(first, lambda: g(x, y), jax_wait, compilations=g._cache_size() - before,
-           batches_ms=(time.perf_counter() - start) * 1e3)
+    if not batches:
+        return report(timed(lambda: g(x, y), jax_wait), lambda: g(x, y), jax_wait)
+    jax_wait(g(x, y))
+    more_sizes(BATCHES, lambda i: np.ones((3 * i + 4, 4096)), lambda z: g(z, z), jax_wait, g._cache_size)
 
 
-def jax_resnet():
+def jax_resnet(batches):
     jax = jax_setup()
     import jax.numpy as np
     import numpy
@@ -217,10 +231,13 @@ def jax_resnet():
 
     x = np.asarray(rng.standard_normal((1, 3, 224, 224)), np.float32)
     g = jax.jit(net)
-    report(timed(lambda: g(params, x), jax_wait), lambda: g(params, x), jax_wait)
+    if not batches:
+        return report(timed(lambda: g(params, x), jax_wait), lambda: g(params, x), jax_wait)
+    jax_wait(g(params, x))
+    more_sizes(PEER_SIZES, lambda i: np.ones((i + 2, 3, 224, 224)), lambda z: g(params, z), jax_wait, g._cache_size)
 
 
-def jax_gpt():
+def jax_gpt(batches):
     jax = jax_setup()
     import jax.numpy as np
     import numpy
@@ -264,35 +281,67 @@ def jax_gpt():
 
 # ---- the comparison
 
-def measure(command, cache, **env):
+class Failure(Exception):
+    pass
+
+
+def measure(o, command, cache, **env):
     environment = dict(os.environ, LATENCY_CACHE=cache, TORCHINDUCTOR_CACHE_DIR=cache, TSR_CACHE=cache, **env)
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)}: {done.stderr[-2000:]}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    before = o.before.split()
+    process = subprocess.Popen(before + command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True, start_new_session=True)
+    try:
+        out, err = process.communicate(timeout=o.limit)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise Failure(f"stopped at its limit of {o.limit} s")
+    if process.returncode or not out.strip():
+        raise Failure(f"failed: {(err.strip().splitlines() or ['no output'])[-1]}")
+    return json.loads(out.strip().splitlines()[-1])
+
+
+def command_of(o, who, case):
+    if who in ("tessera", "vm"):
+        return [o.program] + (["--batches", str(BATCHES if case == "chain" else 2)] if o.batches else []) + [case]
+    return [sys.executable, os.path.abspath(__file__), "--peer", f"{who}_{case}"] + (["--batches"] if o.batches else [])
+
+
+def show(case, who, turn, r):
+    r.pop("case", None)
+    print(case, who, turn, " ".join(f"{k} {v:.1f}" if isinstance(v, float) else f"{k} {v}" for k, v in r.items()),
+          flush=True)
+
+
+def take_turn(o, who, case):
+    if o.batches and case == "gpt" and who not in ("tessera", "vm"):
+        return
+    with tempfile.TemporaryDirectory(prefix="latency-") as cache:
+        for turn in ("cold",) if o.batches or who == "vm" else ("cold", "warm"):
+            try:
+                show(case, who, turn, measure(o, command_of(o, who, case), cache,
+                                              TSR_JIT="off" if who == "vm" else "lazy"))
+            except Failure as f:
+                print(case, who, turn, f, flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--program", default="build/release/bench/latency")
     parser.add_argument("--cases", default="chain,resnet,gpt")
-    parser.add_argument("--who", default="tessera,torch,jax")
+    parser.add_argument("--who", default="tessera,vm,torch,jax")
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--limit", type=float, default=600)
+    parser.add_argument("--before", default="")
+    parser.add_argument("--batches", action="store_true")
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     o = parser.parse_args()
     if o.peer:
-        return globals()[o.peer]()
+        return globals()[o.peer](o.batches)
     for case in o.cases.split(","):
         for _ in range(o.rounds):
             for who in o.who.split(","):
-                cache = tempfile.mkdtemp(prefix="latency-")
-                command = [o.program, case] if who == "tessera" else [sys.executable, __file__, "--peer", f"{who}_{case}"]
-                for turn in ("cold", "warm"):
-                    r = measure(command, cache, TSR_JIT="lazy")
-                    r.pop("case", None)
-                    print(case, who, turn, " ".join(f"{k} {v:.1f}" if isinstance(v, float) else f"{k} {v}"
-                                                   for k, v in r.items()), flush=True)
-                shutil.rmtree(cache)
+                take_turn(o, who, case)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ static const char *const level_flag[CPU_ISA_COUNT] = {"-march=x86-64-v2", "-marc
 static const char *const flags[] = {"-std=gnu11", "-O3", "-w", "-fPIC", "-shared", "-ffp-contract=off",
     "-fno-strict-aliasing", "-fno-math-errno", "-fno-trapping-math", "-fno-semantic-interposition",
     "-fno-asynchronous-unwind-tables"};
-enum { FLAGS = sizeof flags / sizeof *flags, PATH_ROOM = 900, NICE = 2, ENV_MOST = 512 };
+enum { FLAGS = sizeof flags / sizeof *flags, PATH_ROOM = 900, NICE = 7, ENV_MOST = 512 };
 
 /* ---- the compiler ---- */
 
@@ -142,7 +142,7 @@ bool jit_tool_make(struct jit_tool *t, const char *from, const char *to, const c
     char dir[PATH_ROOM]; /* where the compiler works: beside the log */
     snprintf(dir, sizeof dir, "%.*s", slash ? (int)(slash - log) : 1, slash ? log : ".");
     if (!spawn(t, argv, dir, log, &pid)) return false;
-    if (t->background) setpriority(PRIO_PROCESS, (id_t)pid, NICE); /* the VM is computing meanwhile */
+    if (t->background) setpriority(PRIO_PROCESS, (id_t)pid, NICE); /* takes a sixth of what the VM computes on */
     atomic_store(&t->child, pid);
     if (atomic_load(&t->stopped)) kill(-pid, SIGKILL);
     while ((rc = waitpid(pid, &status, 0)) < 0 && errno == EINTR) {}
