@@ -4,10 +4,19 @@
 #include <string.h>
 
 #include "base/ctx.h"
+#include "graph/node.h"
 #include "run/engine.h"
 #include "tessera/ops.h"
 #include "tessera/train.h"
 #include "tessera/transform.h"
+
+/* Variables go by their paths, as in the file ("0.weight"): so are the inputs of what is compiled from them named. */
+static tsr_status name_by_path(tsr_ctx *c, tsr_nn *m) {
+    tsr_nn_param p;
+    tsr_status s = TSR_OK;
+    for (int i = 0; !s && tsr_nn_at(m, i, &p); i++) s = var_rename(c, p.var, p.name);
+    return s;
+}
 
 bool checkpoint_open(struct checkpoint *k, tsr_ctx *c, const char *path) {
     *k = (struct checkpoint){.c = c};
@@ -20,6 +29,7 @@ bool checkpoint_open(struct checkpoint *k, tsr_ctx *c, const char *path) {
     if (!s) s = k->task->load(c, &k->train, &k->test);
     if (!s && !(k->model = task_model(c, k->test))) s = tsr_error_status(c);
     if (!s) s = tsr_nn_load(k->model, f, NULL);
+    if (!s) s = name_by_path(c, k->model);
     tsr_safetensors_close(f);
     return s == TSR_OK;
 }

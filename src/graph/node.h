@@ -169,6 +169,7 @@ tsr_node *fn_capture(tsr_ctx *c, tsr_fn *f, tsr_node *n);
 void fn_splice(tsr_ctx *c, const tsr_fn *f, tsr_node *const *arg, tsr_node **out, tsr_node **map);
 /* How a variable looks from inside the open fn f. */
 tsr_node *fn_var_read(tsr_ctx *c, tsr_fn *f, tsr_var *v);
+tsr_status var_rename(tsr_ctx *c, tsr_var *v, const char *name);
 tsr_status fn_var_assign(tsr_ctx *c, tsr_fn *f, tsr_var *v, tsr_node *value);
 uint64_t node_hash_at(const tsr_node *n); /* structural: sources by their pos */
 /* f is NULL: EINVAL is recorded, with what was asked of it, unless the error that made it so is. */

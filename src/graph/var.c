@@ -32,6 +32,14 @@ void tsr_var_free(tsr_ctx *c, tsr_var *v) {
     mem_del(c, v);
 }
 
+tsr_status var_rename(tsr_ctx *c, tsr_var *v, const char *name) {
+    char *own = mem_strdup(c, name);
+    if (!own) return TSR_ENOMEM;
+    mem_strfree(c, v->name);
+    v->name = own;
+    return TSR_OK;
+}
+
 const char *tsr_var_name(const tsr_var *v) { return v->name; }
 const tsr_type *tsr_var_type(const tsr_var *v) { return v->type; }
 

@@ -17,6 +17,9 @@ command -v cc >/dev/null 2>&1 || stop "skipped: no C compiler: apt-get install g
     "$tessera" compile "$here/f.mlir" -o "$work/b.c" --blob "$work/b.bin" >/dev/null &&
     "$tessera" compile "$work/m.safetensors" -o "$work/s.c" --size batch=8 --with-backward >/dev/null ||
     stop "tessera compile failed" 1 0
+for name in conv1.weight conv1.bias conv2.weight conv2.bias fc.weight fc.bias; do
+    [ "$(grep -c "  $name\$" "$work/s.h")" = 2 ] || stop "s.h does not name $name as an input of both functions" 1 0
+done
 for file in g b s; do
     cc -std=c99 -pedantic-errors -O1 -ffp-contract=off -fno-math-errno -fno-strict-aliasing -w -c "$work/$file.c" \
         -o "$work/$file.o" || stop "$file.c does not compile" 1 0
