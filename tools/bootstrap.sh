@@ -70,6 +70,8 @@ ${TSR_ICD:-$loader} ocl-icd-libopencl1 the loader of OpenCL
 tcc tcc the C that is written, with a compiler of another make
 aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu C files on another machine
 riscv64-linux-gnu-gcc gcc-riscv64-linux-gnu C files on another machine
+${TSR_CROSS:-/usr/aarch64-linux-gnu/include/stdio.h} libc6-dev-arm64-cross C files on another machine
+${TSR_CROSS:-/usr/riscv64-linux-gnu/include/stdio.h} libc6-dev-riscv64-cross C files on another machine
 qemu-aarch64 qemu-user C files on other machines
 arm-none-eabi-gcc gcc-arm-none-eabi C files on a microcontroller
 qemu-system-arm qemu-system-arm C files on a microcontroller

@@ -16,18 +16,18 @@ static void put_axis(struct str *s, const struct tile_inst *in, int axis) {
     else str_printf(s, "i%d", x);
 }
 
-/* "i0 >= v3 & i0 < v4 & ..." over the axes below n; "" when nothing is left out. */
+/* "(i0 >= v3) & (i0 < v4) & ..." over the axes below n; "" when nothing is left out. */
 void put_test(struct writer *w, struct str *s, const struct tile_inst *in, int n) {
     const char *and = "";
     for (int i = 0; i < n; i++) {
         tsr_tv lo, hi;
         if (!tested(w, in, i, &lo, &hi)) continue;
         if (lo != TSR_TV_NONE) {
-            str_put(s, and), put_axis(s, in, i), str_printf(s, " >= v%d", lo);
+            str_put(s, and), str_putc(s, '('), put_axis(s, in, i), str_printf(s, " >= v%d)", lo);
             and = " & ";
         }
         if (hi != TSR_TV_NONE) {
-            str_put(s, and), put_axis(s, in, i), str_printf(s, " < v%d", hi);
+            str_put(s, and), str_putc(s, '('), put_axis(s, in, i), str_printf(s, " < v%d)", hi);
             and = " & ";
         }
     }

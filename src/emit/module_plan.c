@@ -56,11 +56,13 @@ static const struct module_kernel *kernel_of(struct module *m, const struct plan
     k.name = arena_printf(&m->mem, "%s_k%zu_%s", m->o->name, m->kernel.n, words);
     bool ok = k.name && vec_push(m->c, &m->kernel, k);
     if (ok) {
+        size_t from = m->kernels.n;
         str_printf(&m->kernels, "static void %s(const union tsr_arg *arg, const vm_i64 *grid, vm_i64 begin, vm_i64 "
             "end,\n"
             "    char *scratch);\n", k.name);
         emit_c_kernel(&m->kernels, &plan, k.name);
         str_putc(&m->kernels, '\n');
+        module_drop_unused(&m->kernels, from);
     }
     emit_plan_release(&plan);
     m->failed |= !ok;

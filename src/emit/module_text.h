@@ -53,6 +53,8 @@ const char *module_dtype_text(const tsr_type *t);
 
 /* ---- parts ---- */
 struct module_plan *module_find(struct module *m, const tsr_plan *p);
+/* The kernel that is the text from there on loses the scalars that no one reads (unused.c). */
+void module_drop_unused(struct str *s, size_t from);
 /* Text of a function for p, after those of its bodies; false: recorded. */
 bool module_plan_write(struct module *m, const tsr_plan *p);
 /* "t5": the variable that holds the address of a slot. */

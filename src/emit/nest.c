@@ -83,8 +83,8 @@ static void put_row(struct writer *w, struct str *s, int32_t at, const struct em
     put_test(w, &test, in, last);
     for (int i = last + 1; i < in->rank; i++) { /* axes of one element */
         emit_bounds(w->k, in, i, &lo, &hi);
-        if (lo != TSR_TV_NONE) str_printf(&test, "%s0 >= v%d", test.n ? " & " : "", lo);
-        if (hi != TSR_TV_NONE) str_printf(&test, "%s0 < v%d", test.n ? " & " : "", hi);
+        if (lo != TSR_TV_NONE) str_printf(&test, "%s(0 >= v%d)", test.n ? " & " : "", lo);
+        if (hi != TSR_TV_NONE) str_printf(&test, "%s(0 < v%d)", test.n ? " & " : "", hi);
     }
     str_printf(s, ", %s, ", test.n ? test.s : "1");
     s->failed |= test.failed;

@@ -26,7 +26,7 @@ machine() {
 
 # run STATUS OUTPUT-PART ASKED: what the bootstrap should do.
 run() {
-    out=$(PATH="$work/bin" CC="" TSR_NVRTC="" XDG_CACHE_HOME="$work/cache" TSR_ICD="$work/icd" "$sh" "$script" $option 2>&1)
+    out=$(PATH="$work/bin" CC="" TSR_NVRTC="" XDG_CACHE_HOME="$work/cache" TSR_ICD="$work/icd" TSR_CROSS="$work/bin" "$sh" "$script" $option 2>&1)
     status=$?
     asked=$(cat "$work/asked")
     if [ $status = "$1" ] && [ "$asked" = "$3" ] && case $out in *"$2"*) true ;; *) false ;; esac; then
