@@ -34,5 +34,8 @@ function(tsr_add_isa_objects owner sources out)
             math(EXPR level "${level} + 1")
         endforeach()
     endif()
+    # A link is eight independent copies of a function in one basic block: gcc's first scheduling pass weaves them.
+    set_source_files_properties(src/tile/vm_chain.isa.c PROPERTIES COMPILE_OPTIONS
+        "$<$<C_COMPILER_ID:GNU>:-fschedule-insns;-fsched-pressure>")
     set(${out} "${objects}" PARENT_SCOPE)
 endfunction()
