@@ -14,6 +14,7 @@
 #include "base/sys.h"
 #include "device/cpu/jit.h"
 #include "harness.h"
+#include "run/runner.h"
 #include "tessera/tessera.h"
 
 enum { ROWS = 37, WIDE = 130, OUT = 9 };
@@ -234,6 +235,24 @@ TEST(a_forked_process_goes_on) {
     CHECK_EQ(waitpid(child, &status, 0), child);
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     tsr_close(c);
+    remove_folder();
+}
+
+/* Nobody asked for compiled code: launches go to either tier until the faster one is known. */
+TEST(tiers_take_turns) {
+    enum { STEPS = 12 };
+    float vm[WIDE * OUT], other[WIDE * OUT];
+    if (!has_compiler()) SKIP("no C compiler here");
+    open_folder();
+    use("off", NULL), trained(STEPS, vm);
+    use("lazy", NULL);
+    tsr_ctx *c = test_ctx();
+    CHECK(train(c, 1, other, sizeof other));
+    CHECK(runner_settle(c) == TSR_OK && entries(".so") > 0);
+    for (int i = 0; i < 3; i++) {
+        CHECK(train(c, STEPS, other, sizeof other));
+        CHECK_EQ(memcmp(vm, other, sizeof vm), 0);
+    }
     remove_folder();
 }
 

@@ -1,14 +1,17 @@
 /* cpu.c: the CPU as a device: host memory, tile programs on the tile VM or compiled from C, library kernels of lib.h.
  *
- * Handles of memory are host addresses. A kernel is VM code, and compiled code when the C tier has it (jit.h); a launch
- * spreads the grid over the context's threads. Launches are synchronous, so sync has nothing to do. */
+ * Handles of memory are host addresses. A kernel is VM code, and compiled code when the C tier has it (jit.h): then the
+ * faster one runs (trial.h), unless TSR_JIT asks for compiled code. A launch spreads the grid over the context's
+ * threads. Launches are synchronous, so sync has nothing to do. */
 #include <string.h>
 
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/sys.h"
 #include "device/cpu/jit.h"
 #include "device/cpu/jit_cache.h"
 #include "device/cpu/lib.h"
+#include "device/cpu/trial.h"
 #include "device/devices.h"
 #include "tile/vm.h"
 
@@ -20,6 +23,7 @@ struct cpu {
 struct cpu_kernel {
     struct vm_code *vm;
     struct jit_kernel *c; /* NULL: the VM alone */
+    struct trial trial;   /* of the two */
 };
 
 static void set_facts(struct cpu *p) {
@@ -81,6 +85,26 @@ static tsr_status cpu_compile(struct device *d, const tsr_tile *program, void **
     return TSR_OK;
 }
 
+/* Of a launch's sizes: two that are alike take the same time. */
+static uint64_t sizes_of(const int64_t grid[3], int n, const struct launch_arg *arg) {
+    uint64_t h = hash_bytes(0, grid, 3 * sizeof *grid);
+    for (int i = 0; i < n; i++) h = arg[i].is_buf ? hash_mix(h, arg[i].bytes) : hash_bytes(h, arg[i].raw, 16);
+    return h;
+}
+
+/* On the faster tier, or on the one whose turn it is while that is found out. */
+static tsr_status launch_either(struct cpu *p, struct cpu_kernel *k, const int64_t grid[3], int n,
+    const struct launch_arg *arg, struct pool *pool) {
+    bool timed;
+    uint64_t sizes = trial_is_over(&k->trial) ? 0 : sizes_of(grid, n, arg);
+    enum trial_tier tier = trial_next(&k->trial, sizes, &timed);
+    double start = timed ? clock_seconds() : 0;
+    tsr_status s = tier == TRIAL_C ? jit_run(p->jit, k->c, grid, p->arg.v, pool)
+        : vm_run(p->d.c, k->vm, grid, p->arg.v, pool);
+    if (timed) trial_note(&k->trial, sizes, tier, clock_seconds() - start);
+    return s;
+}
+
 static tsr_status cpu_launch(struct device *d, void *kernel, const int64_t grid[3], int n,
     const struct launch_arg *arg) {
     struct cpu *p = (struct cpu *)d;
@@ -94,7 +118,9 @@ static tsr_status cpu_launch(struct device *d, void *kernel, const int64_t grid[
     if (!pool) return TSR_ENOMEM;
     if (!k->c) return vm_run(d->c, k->vm, grid, p->arg.v, pool);
     jit_heat(p->jit, k->c, 0);
-    if (atomic_load_explicit(&k->c->run, memory_order_acquire)) return jit_run(p->jit, k->c, grid, p->arg.v, pool);
+    if (atomic_load_explicit(&k->c->run, memory_order_acquire))
+        return jit_is_lazy(p->jit) ? launch_either(p, k, grid, n, arg, pool)
+            : jit_run(p->jit, k->c, grid, p->arg.v, pool);
     double start = clock_seconds();
     tsr_status s = vm_run(d->c, k->vm, grid, p->arg.v, pool);
     jit_heat(p->jit, k->c, clock_seconds() - start);

@@ -197,6 +197,8 @@ void jit_close(struct jit *j) {
     mem_del(j->c, j);
 }
 
+bool jit_is_lazy(const struct jit *j) { return !j->now && !j->asked; }
+
 static struct jit_unit *new_unit(struct jit *j) {
     struct jit_unit *u = mem_new(j->c, struct jit_unit);
     if (!u) return NULL;

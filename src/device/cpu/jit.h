@@ -1,13 +1,13 @@
 /* jit.h: the C tier of the CPU: kernels compiled by the system's C compiler while the VM already runs them.
  *
  * TSR_JIT: off; lazy (the default where there is a compiler): a group of kernels is compiled in the background once the
- * VM has spent a while on it, and swapped in when ready; now: compiled before its first launch; asked: compiled by
- * jit_settle alone, kernels of many plans in a unit (tests of thousands of kernels). The text is emit.h's, so both
- * tiers give the same bits and the swap cannot be seen. Kernels that were added since the last launch (those of a
- * plan) are a unit; a large one is several translation units, so that the hottest kernels are ready first and two
- * compilers work. Compiled code is kept on disk under the hash of text, compiler and flags (TSR_CACHE), bounded in
- * size; a damaged entry is built again; processes may share the folder. Where there is no compiler, or it fails, the VM
- * goes on. */
+ * VM has spent a while on it, and swapped in when ready, where it is faster; now: compiled before its first launch;
+ * asked: compiled by jit_settle alone, kernels of many plans in a unit (tests of thousands of kernels). The text is
+ * emit.h's, so both tiers give the same bits and the swap cannot be seen. Kernels that were added since the last launch
+ * (those of a plan) are a unit; a large one is several translation units, so that the hottest kernels are ready first
+ * and two compilers work. Compiled code is kept on disk under the hash of text, compiler and flags (TSR_CACHE), bounded
+ * in size; a damaged entry is built again; processes may share the folder. Where there is no compiler, or it fails, the
+ * VM goes on. */
 #ifndef DEVICE_CPU_JIT_H
 #define DEVICE_CPU_JIT_H
 
@@ -33,6 +33,7 @@ struct jit_kernel {
 /* NULL: switched off or no compiler; failed: no memory (recorded) */
 struct jit *jit_open(tsr_ctx *c, bool *failed);
 void jit_close(struct jit *j);                  /* stops a compiler that still runs; NULL is accepted */
+bool jit_is_lazy(const struct jit *j);          /* nobody asked for compiled code */
 /* NULL: no memory (recorded). */
 struct jit_kernel *jit_add(struct jit *j, const tsr_tile *program);
 /* Before and after a launch of k on the VM, which took `seconds`: may start the compiler, or wait for it (now). */
