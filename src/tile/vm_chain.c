@@ -163,6 +163,7 @@ enum way { DELAYED, DIRECT, STREAMED, WAYS };
 struct chain {
     const struct vm_links *links;
     struct rows rows;
+    size_t blocks, rest; /* of a row; elements after the last block */
     struct vm_link *link[WAYS];
     struct place place[MOST_PLACES];
     int places;
@@ -213,7 +214,7 @@ static int choose_way(struct vm_frame *f, const struct chain *x, char **place, i
         struct vm_target t = {0};
         if (!vm_store_target(f, &x->store[s], x->rows.rows, x->rows.n, &t)) return VM_STOP;
         if (!t.dense) return DELAYED;
-        bool aligned = ((uintptr_t)t.to | (uintptr_t)t.row) % x->links->align == 0;
+        bool aligned = (((uintptr_t)t.to | (uintptr_t)t.row) & (x->links->align - 1)) == 0;
         if (t.stream && !aligned) return DELAYED;
         stream &= t.stream;
         place[k] = t.to, row[k] = t.row;
@@ -223,9 +224,10 @@ static int choose_way(struct vm_frame *f, const struct chain *x, char **place, i
     return stream ? STREAMED : DIRECT;
 }
 
-/* The last n elements of a row, which begin `at` bytes from its beginning. */
-static void run_rest(const struct chain *x, enum way way, char *const *place, size_t at, size_t n) {
+/* What is left of a row after its last whole block. */
+static void run_rest(const struct chain *x, enum way way, char *const *place) {
     char *here[MOST_PLACES];
+    size_t n = x->rest, at = x->blocks * x->links->block * 4;
     for (int k = 0; k < x->places; k++) here[k] = place[k] + (moves(&x->place[k]) ? at : 0);
     for (int i = 0; i < x->plains; i++) {
         const struct plain *q = &x->plain[i];
@@ -246,7 +248,7 @@ static int find_ahead(struct vm_frame *f, const struct chain *x, char **ahead) {
 static int run_chain(struct vm_frame *f, const struct vm_step *s) {
     const struct chain *x = s->data;
     char *place[MOST_PLACES], *ahead[VM_CHAIN_AHEAD];
-    int64_t row[MOST_PLACES], rest = x->rows.n % (int64_t)x->links->block;
+    int64_t row[MOST_PLACES];
     for (int k = 0; k < x->places; k++) {
         const struct place *q = &x->place[k];
         place[k] = q->operand == VM_NONE ? f->scratch + q->offset : vm_at(f, q->operand), row[k] = q->row;
@@ -254,8 +256,9 @@ static int run_chain(struct vm_frame *f, const struct vm_step *s) {
     int way = choose_way(f, x, place, row), aheads = find_ahead(f, x, ahead);
     if (way == VM_STOP) return VM_STOP;
     for (int64_t r = 0; r < x->rows.rows; r++) {
-        x->links->run(x->link[way], (size_t)(x->rows.n - rest) / x->links->block, place, aheads, ahead);
-        if (rest) run_rest(x, (enum way)way, place, (size_t)(x->rows.n - rest) * 4, (size_t)rest);
+        x->links->run(x->link[way], x->blocks, place, aheads, ahead);
+        if (x->rest) run_rest(x, (enum way)way, place);
+        if (r + 1 == x->rows.rows) break;
         for (int k = 0; k < x->places; k++) place[k] += row[k];
         for (int k = 0; k < aheads; k++) ahead[k] += x->rows.n * 4;
     }
@@ -397,6 +400,7 @@ bool vm_make_chain(struct vm_code *k, struct vm_step *s, const tsr_tile *p, cons
     struct maker m = {.k = k, .p = p, .plan = plan, .x = x};
     x->links = vm_links_of(k->isa);
     x->rows = rows_of(r->rank, r->extent, x->links->block);
+    x->blocks = (size_t)x->rows.n / x->links->block, x->rest = (size_t)x->rows.n % x->links->block;
     make_places(&m);
     for (int i = 0, n = 0; i < plan->members; i++)
         if (member(&m, i)->op == TILE_STORE) x->store[n++] = plan->store[i];

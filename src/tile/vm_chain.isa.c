@@ -9,45 +9,28 @@
  * Links come in pairs: _V reads a block of its place, _S one value that is repeated. STREAM stores past the caches and
  * wants its place on whole vectors. */
 #include "tile/vm_kernels.h"
+#include "tile/vm_lanes.h"
 #include "tile/vm_tables.h"
-#include "tile/vmath.h"
 
 #ifdef __SSE2__
 #include <immintrin.h>
 #endif
 
 #if TSR_ISA_LEVEL == 2
-#define WIDTH 64
 #define NONTEMPORAL(p, x) _mm512_stream_ps((float *)(p), (__m512)(x))
 #elif TSR_ISA_LEVEL == 1
-#define WIDTH 32
 #define NONTEMPORAL(p, x) _mm256_stream_ps((float *)(p), (__m256)(x))
 #elif defined __SSE2__
-#define WIDTH 16
 #define NONTEMPORAL(p, x) _mm_stream_ps((float *)(p), (__m128)(x))
 #else
-#define WIDTH 16
 #define NONTEMPORAL(p, x) (void)(*(p) = (x))
 #endif
-#ifdef __clang__
-#define IVDEP _Pragma("clang loop vectorize(assume_safety)")
-#define LANEWISE static __attribute__((noinline)) /* within a link clang unrolls the loop before it vectorises it */
-#else
-#define IVDEP _Pragma("GCC ivdep")
-#define LANEWISE TSR_FN
-#endif
-enum { LANES = WIDTH / 4 };
 #define BLOCK ((size_t)8 * WIDTH) /* bytes */
-
-typedef float lanes __attribute__((vector_size(WIDTH)));
-typedef float loose __attribute__((vector_size(WIDTH), aligned(4), may_alias)); /* anywhere in memory */
 
 #define EIGHT lanes a0, lanes a1, lanes a2, lanes a3, lanes a4, lanes a5, lanes a6, lanes a7
 typedef void link_fn(const struct vm_link *l, char *const *place, size_t at, EIGHT);
 #define PLACE ((void *)(place[l->place] + (at & l->moves)))
 #define NEXT(l) ((link_fn *)(l)[1].run)((l) + 1, place, at, a0, a1, a2, a3, a4, a5, a6, a7)
-/* Memory is read and written in ascending order, which the machine's own prefetching looks for. */
-#define IN_ORDER __asm__ volatile("" ::: "memory");
 #define EACH(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
 
 /* ---- memory ---- */
@@ -90,20 +73,6 @@ static void end_v(const struct vm_link *l, char *const *place, size_t at, EIGHT)
 }
 
 /* ---- functions ---- */
-
-/* A loop over the lanes of x and y; the text speaks of X and Y and sets R, which goes to the lane of r. */
-#define EVERY_LANE(x, y, r, ...)                                                                  \
-    {                                                                                             \
-        float x_[LANES], y_[LANES], r_[LANES];                                                    \
-        memcpy(x_, &x, WIDTH), memcpy(y_, &y, WIDTH);                                             \
-        IVDEP for (int i = 0; i < LANES; i++) {                                                   \
-            float X = x_[i], Y = y_[i], R;                                                        \
-            (void)Y;                                                                              \
-            __VA_ARGS__                                                                           \
-            r_[i] = R;                                                                            \
-        }                                                                                         \
-        memcpy(&r, r_, WIDTH);                                                                    \
-    }
 
 #define LINK1(F, f)                                                                               \
     LANEWISE lanes one_##F(lanes x) {                                                             \

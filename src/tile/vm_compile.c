@@ -470,6 +470,7 @@ static int32_t spare_slot(const struct compiler *m, int32_t v) { return v < (int
 
 static bool push(struct compiler *m, struct vm_step s) { return vec_push(m->c, &m->k->step, s); }
 
+static int run_pid(struct vm_frame *f, const struct vm_step *s) { return f->slot[s->dst].i = f->slot[s->a].i, 1; }
 static int run_slot(struct vm_frame *f, const struct vm_step *s) { return f->slot[s->dst] = f->slot[s->a], 1; }
 static int run_swap(struct vm_frame *f, const struct vm_step *s) {
     void *p = f->slot[s->dst].p;
@@ -662,7 +663,8 @@ static bool emit_inst(struct compiler *m, int32_t at, const struct tile_inst *in
     if (m->chain_end[at] >= 0) return m->chain_start[at] != at || emit_chain(m, at);
     if (is_control(in->op)) return emit_control(m, at, in);
     if (in->op == TILE_BUF || in->op == TILE_ARG || in->op == TILE_CONST) return true;
-    if (in->op == TILE_PID) return push_slot(m, in->result, pid_slot(m, in->sub));
+    if (in->op == TILE_PID) return push(m, (struct vm_step){.run = run_pid, .dst = in->result, .a = pid_slot(m,
+        in->sub)});
     if (is_view(in->op)) return emit_view(m, in);
     struct vm_step s = {.dst = in->n_result ? operand(m, in->result) : VM_NONE, .a = VM_NONE, .b = VM_NONE,
         .c = VM_NONE};

@@ -6,15 +6,14 @@
  *
  * The greatest and least element do not depend on the order but for two things: a NaN wins, and zeros differ in sign.
  * So max and min choose by a plain comparison, look for NaNs beside it and give up (false) where one was seen or the
- * result is a zero; the caller then takes the loop by levels. */
+ * result is a zero; the caller then takes the loop by levels. In f32 they read the row in order, and a NaN shows in the
+ * sum of all elements (as an infinity of each sign does, which costs time alone). */
 #include "tile/vm_kernels.h"
+#include "tile/vm_lanes.h"
 #include "tile/vm_tables.h"
-#include "tile/vmath.h"
 
-#ifdef __clang__
-#define IVDEP _Pragma("clang loop vectorize(assume_safety)")
-#else
-#define IVDEP _Pragma("GCC ivdep")
+#ifdef __SSE2__
+#include <immintrin.h>
 #endif
 
 enum { LAST = 64 }; /* passes go on while there are so many elements */
@@ -73,8 +72,52 @@ SUM(f64, vm_f64)
         return nan == 0 && result != 0;                                                           \
     }
 #define UNORDERED(U, a, b) (__builtin_isunordered(a, b) ? (U)-1 : (U)0)
-CHOICE(max, f32, vm_f32, vm_u32, >)
-CHOICE(min, f32, vm_f32, vm_u32, <)
+/* Lanes of a OP b ? a : b, as x86 has it. */
+#if TSR_ISA_LEVEL == 2
+#define CHOOSE(WORD) (lanes)_mm512_##WORD##_ps((__m512)x, (__m512)y)
+#define SOME_NAN(x) (_mm512_cmp_ps_mask((__m512)x, (__m512)x, _CMP_UNORD_Q) != 0)
+#elif TSR_ISA_LEVEL == 1
+#define CHOOSE(WORD) (lanes)_mm256_##WORD##_ps((__m256)x, (__m256)y)
+#define SOME_NAN(x) (_mm256_movemask_ps(_mm256_cmp_ps((__m256)x, (__m256)x, _CMP_UNORD_Q)) != 0)
+#elif defined __SSE2__
+#define CHOOSE(WORD) (lanes)_mm_##WORD##_ps((__m128)x, (__m128)y)
+#define SOME_NAN(x) (_mm_movemask_ps(_mm_cmpunord_ps((__m128)x, (__m128)x)) != 0)
+#else
+#define SOME_NAN(x) (x[0] != x[0] || x[1] != x[1] || x[2] != x[2] || x[3] != x[3])
+#define CHOOSE(WORD) \
+    {pick_##WORD##_f32(x[0], y[0]), pick_##WORD##_f32(x[1], y[1]), pick_##WORD##_f32(x[2], y[2]), \
+        pick_##WORD##_f32(x[3], y[3])}
+#endif
+#define CHOICE_F32(WORD, OP)                                                                      \
+    static inline vm_f32 pick_##WORD##_f32(vm_f32 a, vm_f32 b) { return a OP b ? a : b; }         \
+    TSR_FN lanes pick_lanes_##WORD(lanes x, lanes y) {                                            \
+        lanes r = CHOOSE(WORD);                                                                   \
+        return r;                                                                                 \
+    }                                                                                             \
+    static bool WORD##_f32(size_t n, void *dst, const void *src, void *tmp) {                     \
+        const loose *x = src, *end = x + n / LANES;                                               \
+        lanes m0 = x[0], m1 = x[1], m2 = x[2], m3 = x[3], s0 = m0, s1 = m1, s2 = m2, s3 = m3;     \
+        vm_f32 a[LANES];                                                                          \
+        (void)tmp;                                                                                \
+        for (x += 4; x < end; x += 4) {                                                           \
+            lanes x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];                                     \
+            IN_ORDER                                                                              \
+            m0 = pick_lanes_##WORD(m0, x0), m1 = pick_lanes_##WORD(m1, x1);                       \
+            m2 = pick_lanes_##WORD(m2, x2), m3 = pick_lanes_##WORD(m3, x3);                       \
+            s0 += x0, s1 += x1, s2 += x2, s3 += x3;                                               \
+        }                                                                                         \
+        m0 = pick_lanes_##WORD(pick_lanes_##WORD(m0, m1), pick_lanes_##WORD(m2, m3));             \
+        s0 = (s0 + s1) + (s2 + s3);                                                               \
+        memcpy(a, &m0, WIDTH);                                                                    \
+        for (int i = 0; i < LANES / 2; i++) a[i] = pick_##WORD##_f32(a[i], a[i + LANES / 2]);     \
+        for (int i = 0; i < LANES / 4; i++) a[i] = pick_##WORD##_f32(a[i], a[i + LANES / 4]);     \
+        vm_f32 best = a[0];                                                                       \
+        for (int i = 1; i < LANES / 4; i++) best = pick_##WORD##_f32(best, a[i]);                 \
+        *(vm_f32 *)dst = best;                                                                    \
+        return !SOME_NAN(s0) && best != 0;                                                        \
+    }
+CHOICE_F32(max, >)
+CHOICE_F32(min, <)
 CHOICE(max, f64, vm_f64, vm_u64, >)
 CHOICE(min, f64, vm_f64, vm_u64, <)
 
