@@ -153,7 +153,7 @@ static tsr_engine *open_bytes(tsr_ctx *c, const uint8_t *p, size_t n, const char
     *e = (tsr_engine){.c = c, .file = file};
     arena_init(&e->mem, c);
     tsr_status s = check_header(e, p, n, name);
-    e->constants = p + e->header.constants_at;
+    if (!s) e->constants = p + e->header.constants_at;
     if (!s && (uintptr_t)e->constants % ENGINE_ALIGN && e->header.constants_at < n)
         s = err_set(c, TSR_EINVAL, "%s: its bytes must lie at a multiple of %d in memory", name, ENGINE_ALIGN);
     if (!s) s = engine_read(e, p + sizeof e->header, name);
