@@ -270,6 +270,7 @@ bool lower_lib(struct lower *L, int node);
 tsr_plan *lower_fn(tsr_ctx *c, tsr_fn *f, const struct compile_opts *o);
 tsr_fn *pass_simplify(tsr_ctx *c, const tsr_fn *f);
 tsr_fn *pass_decompose(tsr_ctx *c, const tsr_fn *f);
+tsr_fn *pass_pool(tsr_ctx *c, const tsr_fn *f);
 /* Rebuilds f, all its parameters explicit and all its results in order, with each node made by `rule` over its new
  * sources (NULL: the node as it is). */
 typedef tsr_node *rewrite_rule(tsr_ctx *c, const tsr_node *n, tsr_node *const *src);

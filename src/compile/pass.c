@@ -75,10 +75,11 @@ tsr_fn *pass_rewrite(tsr_ctx *c, const tsr_fn *f, rewrite_rule *rule) {
 /* ---- the list ---- */
 
 typedef tsr_fn *fn_pass(tsr_ctx *c, const tsr_fn *f);
-static const struct pass { const char *name; fn_pass *run; } passes[] = {
-    {"decompose", pass_decompose}, /* calls are inlined, rare ops are said by common ones */
+static const struct pass { const char *name; fn_pass *run; bool pools; } passes[] = {
+    {"decompose", pass_decompose, false}, /* calls are inlined, rare ops are said by common ones */
+    {"pool", pass_pool, true}, /* gradients of pooling, where the device wants kernels for them */
     /* exact identities, movement of movement, literals folded; equal nodes are one by interning */
-    {"simplify", pass_simplify},
+    {"simplify", pass_simplify, false},
 };
 
 /* Checks of the fn that were there from the beginning: rewriting may have proved them away or left them out. */
@@ -98,6 +99,7 @@ tsr_plan *compile_fn(tsr_ctx *c, const tsr_fn *f, const struct compile_opts *o) 
     if (!scope) return NULL;
     tsr_fn *g = tsr_fn_keep((tsr_fn *)f);
     for (size_t i = 0; g && i < sizeof passes / sizeof *passes; i++) {
+        if (passes[i].pools && !(o->tiles && o->tiles->pools)) continue;
         tsr_fn *next = passes[i].run(c, g);
         tsr_fn_free(c, g);
         g = next;

@@ -4,6 +4,7 @@
 #ifndef TILE_BUDGET_H
 #define TILE_BUDGET_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct tile_budget {
@@ -13,6 +14,7 @@ struct tile_budget {
     /* Products: an accumulator of at most dot_m x dot_n; halved, down to dot_least elements, until there are dot_blocks
      * instances. */
     int64_t dot_m, dot_n, dot_least, dot_blocks;
+    bool pools; /* gradients of pooling are kernels too: what is left to the library waits for the host */
     int64_t row_elements; /* rows that one tile covers: together at most this many elements, one row at least */
 };
 extern const struct tile_budget tile_budget_host;   /* a core with caches, a few threads */

@@ -107,7 +107,7 @@ TEST(kernels_of_models) {
     char why[RTC_WHY];
     if (!nvrtc_open(&nvrtc, why)) SKIP("%s", why);
     tsr_ctx *c = test_ctx_with(&(tsr_config){.device = "null"});
-    struct compile_opts o = {.fuse = true};
+    struct compile_opts o = {.fuse = true, .tiles = &tile_budget_groups};
     const struct model_graph *g;
     for (int i = 0; (g = model_graph_at(i)); i++) {
         tsr_scope *s = tsr_scope_begin(c);
