@@ -54,6 +54,12 @@ static void write_arrays(struct writer *w) {
         const char *type = emit_type(tile_type_of(w->p, v)->dtype);
         put_line(w, "%s *const a%d = (%s *)(scratch + %zu);", type, v, type, e->offset);
     }
+    for (size_t at = 0; at < w->p->inst.n; at++) { /* sums that the loops of their rows begin */
+        tsr_tv v = w->p->inst.v[at].result;
+        if (w->k->fold.v[at] < 0) continue;
+        const char *type = emit_type(tile_type_of(w->p, v)->dtype);
+        put_line(w, "%s *const r%d = (%s *)(scratch + %zu);", type, v, type, w->k->temp.v[at]);
+    }
 }
 
 /* ---- tiles on their way to carried places ---- */

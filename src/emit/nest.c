@@ -226,10 +226,6 @@ static void write_plain_loop(struct writer *w, const struct emit_group *g, bool 
 static void write_nest(struct writer *w, const struct emit_group *g) {
     bool free = !g->ordered;
     for (int32_t at = g->first; at <= g->last; at++) free &= !is_member(w, at) || !emit_conditional(w->k, at);
-    for (int32_t u = -1; g->folds && (u = next_fold(w, u + 1)) >= 0;) {
-        const char *type = emit_type(tile_type_of(w->p, inst_at(w, u)->result)->dtype);
-        put_line(w, "%s *const r%d = (%s *)(scratch + %zu);", type, inst_at(w, u)->result, type, w->k->temp.v[u]);
-    }
     for (int i = 0; i < g->rank - 1; i++) open_loop(w, g, i);
     bool strips = false;
     for (int32_t at = g->first; at <= g->last; at++) strips |= is_member(w, at) && w->k->strip.v[at];

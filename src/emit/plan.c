@@ -467,6 +467,17 @@ struct span {
     size_t bytes, *offset;
 };
 
+/* Processors take addresses whose low 12 bits agree for related: a load waits for an earlier store to such a place. Large
+ * tensors begin where these bits are 0 and so do the rows of many, so large tiles of a host's scratch begin elsewhere,
+ * each at a place of its own. at: the first place that is free; i: which span asks. */
+static size_t place_apart(const struct emit_plan *k, size_t at, size_t bytes, size_t i) {
+    enum { PAGE = 4096, STEP = 17 * 64, LARGE = 1024 };
+    at = (at + 63) & ~(size_t)63;
+    if (k->what != EMIT_FOR_HOST || bytes < LARGE) return at;
+    size_t want = (PAGE / 2 + i * STEP) % PAGE;
+    return at + (want + PAGE - at % PAGE) % PAGE;
+}
+
 /* First fit, in order of first use. */
 static bool place(struct emit_plan *k) {
     VEC(struct span) s = {0};
@@ -492,11 +503,11 @@ static bool place(struct emit_plan *k) {
             s.v[j] = s.v[j - 1], s.v[j - 1] = x;
         }
     for (size_t i = 0; i < s.n; i++) {
-        size_t at = 0;
+        size_t at = place_apart(k, 0, s.v[i].bytes, i);
         for (size_t j = 0; j < i; j++) {
             bool apart = s.v[j].last < s.v[i].first || *s.v[j].offset >= at + s.v[i].bytes ||
                          at >= *s.v[j].offset + s.v[j].bytes;
-            if (!apart) at = (*s.v[j].offset + s.v[j].bytes + 63) & ~(size_t)63, j = (size_t)-1;
+            if (!apart) at = place_apart(k, *s.v[j].offset + s.v[j].bytes, s.v[i].bytes, i), j = (size_t)-1;
         }
         *s.v[i].offset = at;
         if (at + s.v[i].bytes > k->scratch) k->scratch = at + s.v[i].bytes;

@@ -35,9 +35,12 @@ static void reduce_name(char room[24], tsr_reduce op, tsr_dtype t) {
     snprintf(room, 24, "%s_%s", tile_scalar[tile_reduce_fn[op]].name, emit_suffix(t));
 }
 
-/* Greatest or least of a row of f32: any order gives the same. */
-static bool is_extreme(const struct tile_inst *in, tsr_dtype t, const struct around *a) {
-    return t == TSR_F32 && a->inner == 1 && (in->sub == TSR_REDUCE_MAX || in->sub == TSR_REDUCE_MIN);
+/* A row along the last axis whose reduction is a function of the library that returns it: the greatest or least f32,
+ * which any order gives, and sums and products of floats. */
+static bool is_row(const struct tile_inst *in, tsr_dtype t, const struct around *a) {
+    bool extreme = in->sub == TSR_REDUCE_MAX || in->sub == TSR_REDUCE_MIN;
+    bool total = in->sub == TSR_REDUCE_SUM || in->sub == TSR_REDUCE_PROD;
+    return a->inner == 1 && a->n > SPELT_OUT && ((t == TSR_F32 && (extreme || total)) || (t == TSR_F64 && total));
 }
 
 /* In front of a kernel: the reductions it calls, each once in a unit. */
@@ -49,7 +52,7 @@ void write_reduce_functions(struct writer *w) {
         const struct tile_type *t = tile_type_of(w->p, tile_operands(w->p, in)[0]);
         char name[24];
         struct around a = around(t, in->axis);
-        if (a.n <= SPELT_OUT || is_extreme(in, t->dtype, &a)) continue;
+        if (a.n <= SPELT_OUT || is_row(in, t->dtype, &a)) continue;
         reduce_name(name, (tsr_reduce)in->sub, t->dtype);
         const char *type = emit_type(t->dtype);
         put_line(w, "#ifndef TSR_REDUCES_%s", name);
@@ -127,7 +130,8 @@ static void write_short_reduce(struct writer *w, const struct tile_inst *in, con
 static void put_source(struct writer *w, struct str *s, const struct tile_inst *in, const struct around *a) {
     tsr_tv x = tile_operands(w->p, in)[0], r = emit_place(w->k, x);
     if (!w->k->value.v[r].memory) {
-        str_printf(s, "a%d + o * %lld", r, a->n * a->inner);
+        str_printf(s, "a%d", r);
+        if (a->outer > 1) str_printf(s, " + o * %lld", a->n * a->inner);
         return;
     }
     const struct tile_inst *load = &w->p->inst.v[w->p->value.v[r].inst];
@@ -137,43 +141,60 @@ static void put_source(struct writer *w, struct str *s, const struct tile_inst *
     if (a->outer > 1) str_printf(s, " + o * v%d", tile_operands(w->p, load)[TILE_BLK_AXES + i]);
 }
 
+/* "v17 = tsr_total_add_f32(1024, w13, r);", for each row of the operand. */
+static void write_row_reduce(struct writer *w, const struct tile_inst *in, int32_t at, const struct around *a,
+    const char *from, const char *to) {
+    const char *type = emit_type(tile_type_of(w->p, in->result)->dtype);
+    bool extreme = in->sub == TSR_REDUCE_MAX || in->sub == TSR_REDUCE_MIN, folded = w->k->fold.v[at] >= 0;
+    long long part = a->n / EMIT_FOLD;
+    char name[24];
+    reduce_name(name, (tsr_reduce)in->sub, tile_type_of(w->p, in->result)->dtype);
+    if (!extreme && !folded) put_line(w, "%s *const r%d = (%s *)(scratch + %zu);", type, in->result, type,
+        w->k->temp.v[at]);
+    if (a->outer > 1) put_line(w, "for (vm_i64 o = 0; o < %lld; o++)", a->outer);
+    w->indent += a->outer > 1;
+    if (extreme)
+        put_line(w, "%s = tsr_%s_f32(%lld, %s);", to, in->sub == TSR_REDUCE_MAX ? "greatest" : "smallest", a->n, from);
+    else if (!folded) put_line(w, "%s = tsr_total_%s(%lld, %s, r%d);", to, name, a->n, from, in->result);
+    else if (a->outer > 1)
+        put_line(w, "%s = tsr_total_%s(%lld, r%d + o * %lld, r%d + o * %lld);", to, name, part, in->result, part,
+            in->result, part);
+    else put_line(w, "%s = tsr_total_%s(%lld, r%d, r%d);", to, name, part, in->result, in->result);
+    w->indent -= a->outer > 1;
+}
+
+/* Of other dtypes and along other axes: halves in scratch, as runs that are combined lane by lane. */
+static void write_runs_reduce(struct writer *w, const struct tile_inst *in, int32_t at, const struct around *a,
+    const char *from, const char *to, bool one) {
+    const char *type = emit_type(tile_type_of(w->p, in->result)->dtype);
+    char name[24];
+    reduce_name(name, (tsr_reduce)in->sub, tile_type_of(w->p, in->result)->dtype);
+    put_line(w, "for (vm_i64 o = 0; o < %lld; o++) {", a->outer);
+    w->indent++;
+    put_line(w, "%s *const r = (%s *)(scratch + %zu);", type, type, w->k->temp.v[at]);
+    put_line(w, "tsr_reduce_%s(%lld, %lld, %s, r);", name, a->n, a->inner, from);
+    if (one) put_line(w, "%s = r[0];", to);
+    else put_line(w, "for (vm_i64 j = 0; j < %lld; j++) %s[o * %lld + j] = r[j];", a->inner, to, a->inner);
+    w->indent--;
+    put_line(w, "}");
+}
+
 void write_reduce(struct writer *w, const struct tile_inst *in, int32_t at) {
-    const struct tile_type *t = tile_type_of(w->p, tile_operands(w->p, in)[0]);
+    tsr_tv x = tile_operands(w->p, in)[0];
+    const struct tile_type *t = tile_type_of(w->p, x);
     struct around a = around(t, in->axis);
-    bool one = w->k->value.v[in->result].home == EMIT_SCALAR, folded = w->k->fold.v[at] >= 0;
-    char to[24], name[24];
-    const char *type = emit_type(t->dtype);
+    bool one = w->k->value.v[in->result].home == EMIT_SCALAR;
+    char to[24], element[32], array[24];
     struct str from;
     str_init(&from, w->k->c);
     put_source(w, &from, in, &a);
-    if (one) snprintf(to, sizeof to, "v%d", in->result), put_line(w, "%s %s;", type, to);
+    if (one) snprintf(to, sizeof to, "v%d", in->result), put_line(w, "%s %s;", emit_type(t->dtype), to);
     else array_name(w, in->result, to);
-    reduce_name(name, (tsr_reduce)in->sub, t->dtype);
-    if (a.n <= SPELT_OUT) { /* host.c leaves none of these in memory */
-        char array[24];
-        write_short_reduce(w, in, &a, array_name(w, tile_operands(w->p, in)[0], array), to, one);
-        str_release(&from);
-        return;
-    }
-    put_line(w, "for (vm_i64 o = 0; o < %lld; o++) {", a.outer);
-    w->indent++;
-    if (is_extreme(in, t->dtype, &a)) {
-        char element[40];
-        if (one) snprintf(element, sizeof element, "%s", to);
-        else snprintf(element, sizeof element, "%s[o]", to);
-        put_line(w, "%s = tsr_%s_f32(%lld, %s);", element, in->sub == TSR_REDUCE_MAX ? "greatest" : "smallest", a.n,
-            from.s);
-    } else {
-        long long part = folded ? a.n / EMIT_FOLD : a.n;
-        put_line(w, "%s *const r = (%s *)(scratch + %zu);", type, type, w->k->temp.v[at]);
-        if (folded) put_line(w, "tsr_reduce_%s(%lld, 1, r + o * %lld, r + o * %lld);", name, part, part, part);
-        else put_line(w, "tsr_reduce_%s(%lld, %lld, %s, r);", name, a.n, a.inner, from.s);
-        if (one) put_line(w, "%s = r[0];", to);
-        else if (folded) put_line(w, "%s[o] = r[o * %lld];", to, part);
-        else put_line(w, "for (vm_i64 j = 0; j < %lld; j++) %s[o * %lld + j] = r[j];", a.inner, to, a.inner);
-    }
-    w->indent--;
-    put_line(w, "}");
+    snprintf(element, sizeof element, one ? "%s" : "%s[o]", to);
+    if (!from.failed && a.n <= SPELT_OUT) /* host.c leaves none of these in memory */
+        write_short_reduce(w, in, &a, array_name(w, x, array), to, one);
+    else if (!from.failed && is_row(in, t->dtype, &a)) write_row_reduce(w, in, at, &a, from.s, element);
+    else if (!from.failed) write_runs_reduce(w, in, at, &a, from.s, to, one);
     w->out->failed |= from.failed;
     str_release(&from);
 }
