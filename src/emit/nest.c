@@ -274,32 +274,50 @@ static size_t argument_of(const struct writer *w, tsr_tv v) {
     return i;
 }
 
-/* A kernel that reduces rows asks for the rows of the next instance before it writes out its own. */
-static void write_ahead(struct writer *w, const struct emit_group *g) {
-    bool stores = false, reduces = false;
-    for (int32_t at = g->first; at <= g->last; at++) stores |= is_member(w, at) && inst_at(w, at)->op == TILE_STORE;
-    for (int32_t at = 0; at < g->last; at++) reduces |= inst_at(w, at)->op == TILE_REDUCE;
-    if (w->ahead || !stores || !reduces) return;
-    w->ahead = true;
-    for (int32_t at = 0; at < g->last; at++) {
+/* Is group `group` a loop over rows behind the first reduction? Returns how many such loops stand before it, -1 if it
+ * is none of them; *all: how many there are. */
+static int turn_of(const struct writer *w, int32_t group, int *all) {
+    enum { ROWS = 128 };
+    int32_t first = 0;
+    int turn = -1;
+    while (first < (int32_t)w->p->inst.n && inst_at(w, first)->op != TILE_REDUCE) first++;
+    *all = 0;
+    for (int32_t i = 0; i < (int32_t)w->k->group.n; i++) {
+        const struct emit_group *g = &w->k->group.v[i];
+        int64_t n = 1;
+        for (int x = 0; x < g->rank; x++) n *= g->extent[x];
+        if (g->last < first || inst_at(w, g->last)->region != 0 || n < ROWS) continue;
+        if (i == group) turn = *all;
+        ++*all;
+    }
+    return turn;
+}
+
+/* A kernel that reduces rows computes much for each byte: its later loops ask for the rows of the instance after the
+ * next, each for its part of them. */
+static void write_ahead(struct writer *w, int32_t group) {
+    int all, turn = turn_of(w, group, &all);
+    for (int32_t at = 0; turn >= 0 && at < w->k->group.v[group].last; at++) {
         const struct tile_inst *in = inst_at(w, at);
         struct str by, row;
         if (in->op != TILE_LOAD) continue;
         str_init(&by, w->k->c), str_init(&row, w->k->c);
         if (emit_advances(w->k, at, &by)) {
             tsr_tv buf = tile_operands(w->p, in)[TILE_BLK_BUF];
-            int last = in->rank - 1, rank = 0;
+            int last = in->rank - 1, deeper = 1;
             while (in->extent[last] == 1) last--;
-            for (int i = 0; i < last; i++) rank += in->extent[i] != 1;
             put_address(w, &row, in, last);
+            long long lines = (in->extent[last] * (long long)emit_size(dtype_in_memory(w, in)) + 63) / 64;
             put_line(w, "if (TSR_STREAMED(arg[%zu].buf.bytes))", argument_of(w, buf));
-            w->indent++;
             for (int i = 0; i < last; i++)
-                if (in->extent[i] != 1) put_line(w, "for (vm_i64 i0 = 0; i0 < %d; i0++)", in->extent[i]);
-            for (int i = 0; i < w->indent + rank; i++) str_put(w->out, "    ");
-            str_printf(w->out, "tsr_ahead(v%d + %s + %s, %lld);\n", buf, row.s, by.s,
-                (long long)in->extent[last] * (long long)emit_size(dtype_in_memory(w, in)));
-            w->indent--;
+                if (in->extent[i] != 1) {
+                    w->indent++, deeper++;
+                    put_line(w, "for (vm_i64 i0 = 0; i0 < %d; i0++)", in->extent[i]);
+                }
+            for (int i = 0; i <= w->indent; i++) str_put(w->out, "    ");
+            str_printf(w->out, "tsr_ahead(v%d + %s + 2 * (%s), %lld, %lld);\n", buf, row.s ? row.s : "", by.s ? by.s : "",
+                lines * turn / all, lines * (turn + 1) / all);
+            w->indent -= deeper - 1;
         }
         w->out->failed |= by.failed || row.failed;
         str_release(&by), str_release(&row);
@@ -316,7 +334,7 @@ void write_group(struct writer *w, int32_t group) {
     bool rows = false;
     w->group = group, w->nest = true;
     declare_windows(w, g);
-    write_ahead(w, g);
+    write_ahead(w, group);
     for (int32_t at = g->first; at <= g->last; at++) rows |= goes_by_rows(w, at);
     if (rows) put_line(w, "{"), w->indent++;
     for (int32_t at = g->first; rows && at <= g->last; at++)

@@ -17,7 +17,6 @@ struct writer {
     /* how the dialect moves tiles, all read before any is written; at: the instruction that asks */
     void (*move_tiles)(struct writer *w, int n, const struct emit_move *m, int32_t at);
     bool streams;       /* C: some rows may go past the caches */
-    bool ahead;         /* C: the next instance's rows have been asked for */
     const bool *dealt; /* by value, or NULL: each thread holds the tile's elements of its own, as r7[s] in turn s */
 };
 
