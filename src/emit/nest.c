@@ -315,8 +315,8 @@ static void write_ahead(struct writer *w, int32_t group) {
                     put_line(w, "for (vm_i64 i0 = 0; i0 < %d; i0++)", in->extent[i]);
                 }
             for (int i = 0; i <= w->indent; i++) str_put(w->out, "    ");
-            str_printf(w->out, "tsr_ahead(v%d + %s + 2 * (%s), %lld, %lld);\n", buf, row.s ? row.s : "", by.s ? by.s : "",
-                lines * turn / all, lines * (turn + 1) / all);
+            str_printf(w->out, "tsr_ahead(v%d + %s + 2 * (%s), %lld, %lld);\n", buf, row.s ? row.s : "",
+                by.s ? by.s : "", lines * turn / all, lines * (turn + 1) / all);
             w->indent -= deeper - 1;
         }
         w->out->failed |= by.failed || row.failed;

@@ -467,9 +467,9 @@ struct span {
     size_t bytes, *offset;
 };
 
-/* Processors take addresses whose low 12 bits agree for related: a load waits for an earlier store to such a place. Large
- * tensors begin where these bits are 0 and so do the rows of many, so large tiles of a host's scratch begin elsewhere,
- * each at a place of its own. at: the first place that is free; i: which span asks. */
+/* Processors take addresses whose low 12 bits agree for related: a load waits for an earlier store to such a place.
+ * Large tensors begin where these bits are 0 and so do the rows of many, so large tiles of a host's scratch begin
+ * elsewhere, each at a place of its own. at: the first place that is free; i: which span asks. */
 static size_t place_apart(const struct emit_plan *k, size_t at, size_t bytes, size_t i) {
     enum { PAGE = 4096, STEP = 17 * 64, LARGE = 1024 };
     at = (at + 63) & ~(size_t)63;
