@@ -162,8 +162,8 @@ LINK1(ERF, erf)
 
 #define UNARY(X) UNARY_PLAIN(X) X(EXP, exp) X(ERF, erf)
 #define UNARY_PLAIN(X)                                                                            \
-    X(NEG, neg) X(ABS, abs) X(SQRT, sqrt) X(RSQRT, rsqrt) X(EXP2, exp2) X(LOG, log) X(TANH, tanh) \
-    X(LOGISTIC, logistic)
+    X(NEG, neg) X(ABS, abs) X(SIGN, sign) X(CEIL, ceil) X(FLOOR, floor) X(ROUND, round) X(ROUND_EVEN, round_even) \
+    X(SQRT, sqrt) X(RSQRT, rsqrt) X(EXP2, exp2) X(LOG, log) X(LOG2, log2) X(TANH, tanh) X(LOGISTIC, logistic)
 #define BINARY(X) X(ADD, add) X(SUB, sub) X(MUL, mul) X(DIV, div) X(MAX, max) X(MIN, min)
 #define FORWARD(F, f) LINK2(F, vm_##f##_f32(X, Y))
 #define BACKWARD(F, f) LINK2(F##_back, vm_##f##_f32(Y, X))

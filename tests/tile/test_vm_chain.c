@@ -126,7 +126,7 @@ static void add_column(struct chain_gen *g) {
 static void add_function(struct chain_gen *g) {
     static const tsr_scalar fn[] = {TSR_S_ADD, TSR_S_SUB, TSR_S_MUL, TSR_S_DIV, TSR_S_MAX, TSR_S_MIN, TSR_S_ADD,
         TSR_S_SUB, TSR_S_MUL, TSR_S_DIV, TSR_S_NEG, TSR_S_ABS, TSR_S_SQRT, TSR_S_RSQRT, TSR_S_EXP, TSR_S_EXP2,
-        TSR_S_LOG, TSR_S_TANH, TSR_S_LOGISTIC, TSR_S_ERF, TSR_S_FLOOR, TSR_S_CBRT};
+        TSR_S_LOG, TSR_S_TANH, TSR_S_LOGISTIC, TSR_S_ERF, TSR_S_FLOOR, TSR_S_SIGN, TSR_S_CBRT};
     tsr_scalar f = fn[pick(sizeof fn / sizeof *fn)];
     int near = g->values > 3 && pick(3) ? 2 : g->values; /* mostly what has just been made */
     struct value *a = &g->value[g->values - 1 - pick(near)], *b = &g->value[g->values - 1 - pick(g->values)];
