@@ -83,3 +83,25 @@ func.func @main(%x: tensor<4xf32>) -> tensor<4xf32> {
   return %0#1 : tensor<4xf32>
 }
 EOF
+engine product.tsr <<'EOF'
+func.func @main(%x: tensor<?x8xbf16>, %w: tensor<8x6xbf16>, %i: tensor<3xi32>) -> (tensor<?x6xbf16>, tensor<3x6xbf16>) {
+  %0 = stablehlo.dot_general %x, %w, contracting_dims = [1] x [0] : (tensor<?x8xbf16>, tensor<8x6xbf16>) -> tensor<?x6xbf16>
+  %1 = "stablehlo.gather"(%w, %i) {dimension_numbers = #stablehlo.gather<offset_dims = [1], collapsed_slice_dims = [0],
+    start_index_map = [0], index_vector_dim = 1>, slice_sizes = array<i64: 1, 6>, indices_are_sorted = false}
+    : (tensor<8x6xbf16>, tensor<3xi32>) -> tensor<3x6xbf16>
+  return %0, %1 : tensor<?x6xbf16>, tensor<3x6xbf16>
+}
+EOF
+engine branch.tsr <<'EOF'
+func.func @main(%b: tensor<i32>, %x: tensor<4xf32>) -> (tensor<4xf32>, tensor<f32>) {
+  %0 = "stablehlo.case"(%b) ({
+    %1 = stablehlo.negate %x : tensor<4xf32>
+    stablehlo.return %1 : tensor<4xf32>
+  }, {
+    stablehlo.return %x : tensor<4xf32>
+  }) : (tensor<i32>) -> tensor<4xf32>
+  %z = stablehlo.constant dense<0.0> : tensor<f32>
+  %2 = stablehlo.reduce(%0 init: %z) applies stablehlo.add across dimensions = [0] : (tensor<4xf32>, tensor<f32>) -> tensor<f32>
+  return %0, %2 : tensor<4xf32>, tensor<f32>
+}
+EOF
