@@ -8,7 +8,10 @@
  * vectors of conditional loads (docs/design.md). Blocks of quantised elements become f32 in rows, too.
  *
  * What stays conditional (masked gathers, scatters, 4-bit elements under bounds) makes a nest that is marked as not
- * to be vectorised. */
+ * to be vectorised.
+ *
+ * What host.c has decided for a core is written here, too: windows that are read where they lie (w7), the loop that
+ * begins a sum (t9_0 .. t9_3, r9), rows made in a strip (q12) and sent past the caches, rows asked for ahead. */
 #include <string.h>
 
 #include "emit/text.h"
