@@ -3,7 +3,7 @@
  * vm_compile turns a finished program into steps: a function for each instruction, tile registers laid out by life time
  * in one scratch block for each worker. vm_run runs every instance of a grid, spread over the threads of a pool. Code
  * is immutable: any number of threads may run one code at once. Results do not depend on threads, nor on the
- * instruction set level. */
+ * instruction set level among those with fused multiply-adds; vmath rounds twice where there are none (generic). */
 #ifndef TILE_VM_H
 #define TILE_VM_H
 
