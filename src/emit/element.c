@@ -143,8 +143,7 @@ void put_window(struct writer *w, struct str *s, const struct tile_inst *in, tsr
     const struct tile_inst *load = &w->p->inst.v[w->p->value.v[r].inst];
     const tsr_tv *stride = tile_operands(w->p, load) + TILE_BLK_AXES;
     bool any = false;
-    int last = load->rank - 1, axis = 0;
-    while (load->extent[last] == 1) last--;
+    int last = emit_last_axis(load->rank, load->extent), axis = 0;
     str_printf(s, "w%d[", r);
     for (int i = 0; i < t->rank; i++) {
         if (t->extent[i] == 1) continue;

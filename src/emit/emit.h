@@ -66,6 +66,7 @@ bool emit_plan_init(struct emit_plan *k, tsr_ctx *c, const tsr_tile *p, enum emi
 void emit_plan_release(struct emit_plan *k);
 tsr_tv emit_root(const struct emit_plan *k, tsr_tv v); /* past SAME and SPLAT */
 size_t emit_size(tsr_dtype t);                         /* bytes of an element in scratch: 4-bit integers take one */
+int emit_last_axis(int rank, const int32_t *extent);   /* the last one longer than 1; -1: there is none */
 int emit_loop_axis(const struct tile_inst *in, int axis); /* loop axis of a window's axis; -1 where its extent is 1 */
 void emit_bounds(const struct emit_plan *k, const struct tile_inst *in, int axis, tsr_tv *lo, tsr_tv *hi);
 /* Bounds of an axis of window `at`; false: they need no test, there are none or the loop is cut to them. */

@@ -44,7 +44,7 @@ static bool same_axes(const struct tile_type *a, int rank, const int32_t *extent
     return n == long_axes(rank, extent, y) && memcmp(x, y, sizeof *x * (size_t)n) == 0;
 }
 
-static int last_long(int rank, const int32_t *extent) {
+int emit_last_axis(int rank, const int32_t *extent) {
     while (rank > 0 && extent[rank - 1] == 1) rank--;
     return rank - 1;
 }
@@ -53,7 +53,7 @@ static int last_long(int rank, const int32_t *extent) {
 static int64_t row_bytes(const struct emit_plan *k, const struct tile_inst *in) {
     const tsr_tv *v = tile_operands(k->p, in);
     tsr_dtype t = tile_type_of(k->p, v[TILE_BLK_BUF])->dtype;
-    int last = last_long(in->rank, in->extent);
+    int last = emit_last_axis(in->rank, in->extent);
     if (last < 0 || t == TSR_I4 || t == TSR_U4 || tsr_dtype_of(t)->kind == TSR_KIND_BLOCK) return 0;
     const struct tile_inst *step = maker(k, v[TILE_BLK_AXES + last]);
     return step->op == TILE_CONST && step->imm.i == 1 ? in->extent[last] * tsr_dtype_of(t)->bytes : 0;
@@ -101,7 +101,7 @@ static bool reads_there(const struct emit_plan *k, int32_t load, int32_t use, ts
     if (in->op == TILE_TRANSPOSE || stored_before(k, load, use)) return false;
     int64_t axes[TSR_TILE_MAX_RANK];
     if (in->op == TILE_REDUCE)
-        return in->axis == last_long(t->rank, t->extent) && long_axes(t->rank, t->extent, axes) <= 2 &&
+        return in->axis == emit_last_axis(t->rank, t->extent) && long_axes(t->rank, t->extent, axes) <= 2 &&
                t->extent[in->axis] > SHORT;
     return k->member.v[use] >= 0;
 }
@@ -130,7 +130,7 @@ static int32_t folding_group(const struct emit_plan *k, int32_t at) {
     const struct tile_type *t = tile_type_of(k->p, x), *own = tile_type_of(k->p, r);
     const struct emit_value *e = &k->value.v[r];
     int64_t n = t->extent[in->axis];
-    if ((t->dtype != TSR_F32 && t->dtype != TSR_F64) || in->axis != last_long(t->rank, t->extent)) return -1;
+    if ((t->dtype != TSR_F32 && t->dtype != TSR_F64) || in->axis != emit_last_axis(t->rank, t->extent)) return -1;
     if (n < FOLD_FROM || (n & (n - 1)) || e->home != EMIT_ARRAY || e->memory || e->group < 0) return -1;
     const struct emit_group *g = &k->group.v[e->group];
     int members = 0;

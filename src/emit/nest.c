@@ -71,8 +71,7 @@ static void put_row(struct writer *w, struct str *s, int32_t at, const struct em
     char name[24];
     tsr_tv lo, hi;
     int64_t dense = 1, n = g->extent[g->rank - 1];
-    int last = in->rank - 1;
-    while (in->extent[last] == 1) last--;
+    int last = emit_last_axis(in->rank, in->extent);
     rows_name(w, at, name);
     str_put(s, name);
     for (int i = g->rank - 1; i >= 0; i--) {
@@ -135,8 +134,7 @@ static bool has_work(const struct writer *w, const struct emit_group *g) {
 /* Where row [i0, ...] of a store's window begins in the buffer: "v1 + v9 + i0 * v2". */
 static void put_row_start(struct writer *w, struct str *s, int32_t at) {
     const struct tile_inst *in = inst_at(w, at);
-    int last = in->rank - 1;
-    while (in->extent[last] == 1) last--;
+    int last = emit_last_axis(in->rank, in->extent);
     str_printf(s, "v%d + ", tile_operands(w->p, in)[TILE_BLK_BUF]);
     put_address(w, s, in, last);
 }
@@ -307,8 +305,7 @@ static void write_ahead(struct writer *w, int32_t group) {
         str_init(&by, w->k->c), str_init(&row, w->k->c);
         if (emit_advances(w->k, at, &by)) {
             tsr_tv buf = tile_operands(w->p, in)[TILE_BLK_BUF];
-            int last = in->rank - 1, deeper = 1;
-            while (in->extent[last] == 1) last--;
+            int last = emit_last_axis(in->rank, in->extent), deeper = 1;
             put_address(w, &row, in, last);
             long long lines = (in->extent[last] * (long long)emit_size(dtype_in_memory(w, in)) + 63) / 64;
             put_line(w, "if (TSR_STREAMED(arg[%zu].buf.bytes))", argument_of(w, buf));
