@@ -4,7 +4,8 @@
 #
 # Every program ends with `N passed, N failed, N skipped`; the last line here is their sum. A program that crashed, ran
 # out of time, lost that line, or failed without saying so counts as one failure more, and is named. So does a build
-# that does not build. The output of a program is in build/test-logs/PRESET/NAME.log and is shown when it failed.
+# that does not build. The output of a program is in build/test-logs/PRESET/NAME.log; its end is shown when it failed,
+# and the checks that failed are told once more before the last line, for whoever sees only the end.
 cd "$(dirname "$0")/.." || exit 1
 logs=build/test-logs
 limit=${TSR_TEST_TIMEOUT:-300}
@@ -65,6 +66,12 @@ for preset; do
     fi
 done
 
+find $logs -name '*.counts' | sort | while read -r counted; do
+    read -r _ failed _ <"$counted"
+    [ "$failed" = 0 ] && continue
+    echo "failed: ${counted#$logs/} ($failed), TSR_TEST_SEED=$TSR_TEST_SEED" | sed 's/\.log\.counts//; s/\.counts//'
+    grep -A 4 ': FAILED (' "${counted%.counts}" 2>/dev/null | head -n 20 | cut -c 1-400 | sed 's/^/    /'
+done
 find $logs -name '*.counts' -exec cat {} + | awk '
     { passed += $1; failed += $2; skipped += $3 }
     END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped; exit failed > 0 }'
