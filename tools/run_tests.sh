@@ -70,7 +70,7 @@ find $logs -name '*.counts' | sort | while read -r counted; do
     read -r _ failed _ <"$counted"
     [ "$failed" = 0 ] && continue
     echo "failed: ${counted#$logs/} ($failed), TSR_TEST_SEED=$TSR_TEST_SEED" | sed 's/\.log\.counts//; s/\.counts//'
-    grep -A 4 ': FAILED (' "${counted%.counts}" 2>/dev/null | head -n 20 | cut -c 1-400 | sed 's/^/    /'
+    grep -B 4 ': FAILED (' "${counted%.counts}" 2>/dev/null | head -n 20 | cut -c 1-400 | sed 's/^/    /'
 done
 find $logs -name '*.counts' -exec cat {} + | awk '
     { passed += $1; failed += $2; skipped += $3 }
