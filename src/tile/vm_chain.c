@@ -15,12 +15,14 @@
  * A chain asks for memory ahead of time: where a load before it has pointed at the buffer and a step before it (a
  * reduction) has read that, the chain finds its operand in cache and the memory at rest. The distance from the last
  * instance's place to this one's is taken to be the distance to the next, whose bytes are fetched block by block. A
- * wrong guess costs time alone. What a chain reads first needs no help: the machine sees the stream. */
+ * wrong guess costs time alone. What a chain is the first to read is fetched a little ahead of its own place: some
+ * machines see a stream in a block's eight loads only line by line. */
 #include "tile/vm_code.h"
 
 #include <string.h>
 
-enum { MOST_MEMBERS = VM_CHAIN_MEMBERS, MOST_PLACES = 3 * MOST_MEMBERS, MOST_STORES = 8 };
+enum { MOST_MEMBERS = VM_CHAIN_MEMBERS, MOST_PLACES = 3 * MOST_MEMBERS, MOST_STORES = 8,
+    SOON = 2048 /* bytes */ };
 
 static const struct tile_inst *inst(const tsr_tile *p, int32_t i) { return &p->inst.v[i]; }
 static bool is_tile(const tsr_tile *p, tsr_tv v) { return v >= 0 && tile_type_of(p, v)->rank > 0; }
@@ -176,6 +178,8 @@ struct chain {
     int stores;
     int32_t ahead[VM_CHAIN_AHEAD]; /* numbers of loads */
     int aheads;
+    int32_t fresh[VM_CHAIN_AHEAD]; /* places */
+    int freshes;
 };
 
 /* Bytes from the first to the last that a place's rows cover. */
@@ -247,7 +251,7 @@ static int find_ahead(struct vm_frame *f, const struct chain *x, char **ahead) {
 
 static int run_chain(struct vm_frame *f, const struct vm_step *s) {
     const struct chain *x = s->data;
-    char *place[MOST_PLACES], *ahead[VM_CHAIN_AHEAD];
+    char *place[MOST_PLACES], *ahead[2 * VM_CHAIN_AHEAD];
     int64_t row[MOST_PLACES];
     for (int k = 0; k < x->places; k++) {
         const struct place *q = &x->place[k];
@@ -256,7 +260,8 @@ static int run_chain(struct vm_frame *f, const struct vm_step *s) {
     int way = choose_way(f, x, place, row), aheads = find_ahead(f, x, ahead);
     if (way == VM_STOP) return VM_STOP;
     for (int64_t r = 0; r < x->rows.rows; r++) {
-        x->links->run(x->link[way], x->blocks, place, aheads, ahead);
+        for (int k = 0; k < x->freshes; k++) ahead[aheads + k] = place[x->fresh[k]] + SOON;
+        x->links->run(x->link[way], x->blocks, place, aheads + x->freshes, ahead);
         if (x->rest) run_rest(x, (enum way)way, place);
         if (r + 1 == x->rows.rows) break;
         for (int k = 0; k < x->places; k++) place[k] += row[k];
@@ -406,6 +411,10 @@ bool vm_make_chain(struct vm_code *k, struct vm_step *s, const tsr_tile *p, cons
         if (member(&m, i)->op == TILE_STORE) x->store[n++] = plan->store[i];
     x->aheads = plan->aheads;
     memcpy(x->ahead, plan->ahead, (size_t)x->aheads * sizeof *x->ahead);
+    for (int i = 0; i < plan->freshes; i++) {
+        int32_t k = find_place(x, plan->fresh[i]);
+        if (k >= 0 && x->place[k].dense) x->fresh[x->freshes++] = k;
+    }
     s->data = x;
     s->run = run_chain;
     return make_links(&m);

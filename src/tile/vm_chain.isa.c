@@ -173,12 +173,12 @@ BINARY(BACKWARD)
 
 /* ---- blocks ---- */
 
-/* Each of `ahead` is fetched into the second level of cache, a block's bytes at a time. */
+/* Each of `ahead` is fetched into cache, a block's bytes at a time. */
 static void run(const struct vm_link *first, size_t blocks, char *const *place, int aheads, char *const *ahead) {
     lanes z = {0};
     for (size_t at = 0; at < blocks * BLOCK; at += BLOCK) {
         for (int k = 0; k < aheads; k++)
-            for (size_t i = 0; i < BLOCK; i += 64) __builtin_prefetch(ahead[k] + at + i, 0, 2);
+            for (size_t i = 0; i < BLOCK; i += 64) __builtin_prefetch(ahead[k] + at + i, 0, 3);
         ((link_fn *)first->run)(first, place, at, z, z, z, z, z, z, z, z);
     }
 }

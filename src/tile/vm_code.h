@@ -163,6 +163,8 @@ struct vm_chain_plan {
     const struct vm_step *store; /* by member: the step of a store */
     const int32_t *ahead;        /* numbers of loads whose next block is fetched */
     int aheads;
+    const tsr_tv *fresh;         /* loads that nothing reads before the chain */
+    int freshes;
 };
 enum { VM_CHAIN_MEMBERS = 32, VM_CHAIN_AHEAD = 4 }; /* at most */
 bool vm_make_chain(struct vm_code *k, struct vm_step *s, const tsr_tile *p, const struct vm_chain_plan *plan);

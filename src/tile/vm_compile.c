@@ -641,8 +641,10 @@ static maker *const makers[TILE_OP_COUNT] = {
 static bool emit_chain(struct compiler *m, int32_t at) {
     struct vm_step store[VM_CHAIN_MEMBERS], s = {.dst = VM_NONE, .a = VM_NONE, .b = VM_NONE, .c = VM_NONE};
     int32_t ahead[VM_CHAIN_AHEAD];
+    tsr_tv fresh[VM_CHAIN_AHEAD];
     struct vm_chain_plan plan = {.member = m->order.v + at, .members = m->chain_end[at] + 1 - at, .inner = m->inner,
-        .only_stored = m->only_stored, .store = store, .ahead = ahead};
+        .only_stored = m->only_stored, .store = store, .ahead = ahead,
+        .fresh = fresh};
     for (int i = 0; i < plan.members; i++) {
         const struct tile_inst *in = &m->p->inst.v[plan.member[i]];
         const tsr_tv *o = tile_operands(m->p, in);
@@ -650,10 +652,13 @@ static bool emit_chain(struct compiler *m, int32_t at) {
         store[i] = (struct vm_step){.dst = VM_NONE, .a = operand(m, o[0]), .b = operand(m, o[1]), .c = VM_NONE};
         if (!vm_make_store(m->k, &store[i], m->p, in)) return false;
     }
-    for (int32_t i = at - 1; i >= m->prologue && plan.aheads < VM_CHAIN_AHEAD && m->chain_end[i] < 0; i--) {
+    for (int32_t i = at - 1; i >= m->prologue && m->chain_end[i] < 0; i--) {
         const struct tile_inst *in = &m->p->inst.v[m->order.v[i]];
         if (is_control(in->op)) break;
-        if (in->op == TILE_LOAD && m->ahead[in->result] >= 0) ahead[plan.aheads++] = m->ahead[in->result];
+        if (in->op != TILE_LOAD || !m->alias[in->result]) continue;
+        if (m->ahead[in->result] >= 0) ahead[plan.aheads++] = m->ahead[in->result];
+        else if (plan.freshes < VM_CHAIN_AHEAD && !used_between(m, in->result, i, at))
+            fresh[plan.freshes++] = in->result;
     }
     return vm_make_chain(m->k, &s, m->p, &plan) && push(m, s);
 }
