@@ -20,7 +20,7 @@
 #include "tile/tile.h"
 #include "graphs.inc"
 
-enum { BATCH = 5, ARGS = 64 };
+enum { BATCH = 5, ARGS = 128 };
 
 struct case_of {
     tsr_fn *fn;

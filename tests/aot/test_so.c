@@ -16,7 +16,7 @@
 #include "tile/tile.h"
 #include "graphs.inc"
 
-enum { ARGS = 64 };
+enum { ARGS = 128 };
 
 typedef int run_fn(const void *const *in, void *const *out, void *workspace, const long long *sizes);
 typedef size_t workspace_fn(const long long *sizes);
@@ -87,7 +87,7 @@ static bool has_compiler(void) { return system("command -v cc >/dev/null 2>&1") 
 TEST(sizes_of_one_object) {
     tsr_ctx *c = test_ctx();
     static const char *const some[] = {"f32_functions", "norms", "contractions", "digits", "control", "libraries",
-        "shared"};
+        "transforms", "shared"};
     if (!has_compiler()) SKIP("no C compiler: apt-get install gcc");
     for (int g = 0; g < GRAPHS; g++) {
         bool asked = false;
