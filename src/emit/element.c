@@ -40,6 +40,14 @@ void put_line(struct writer *w, const char *fmt, ...) {
     str_putc(w->out, '\n');
 }
 
+void put_text(struct writer *w, struct str *text) {
+    for (int i = 0; i < w->indent; i++) str_put(w->out, "    ");
+    if (text->n) str_put(w->out, text->s);
+    str_putc(w->out, '\n');
+    w->out->failed |= text->failed;
+    str_release(text);
+}
+
 static bool small_float(tsr_dtype t) {
     return tsr_dtype_of(t)->kind == TSR_KIND_FLOAT && t != TSR_F32 && t != TSR_F64;
 }

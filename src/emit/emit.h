@@ -42,6 +42,7 @@ struct emit_group {
     bool cut[TSR_TILE_MAX_RANK];
     tsr_tv lo[TSR_TILE_MAX_RANK], hi[TSR_TILE_MAX_RANK];
     bool folds;                            /* host: takes the first two steps of reductions (emit_plan.fold) */
+    bool weaves;                           /* host: computes EMIT_WEAVE pieces of the row side by side */
 };
 /* What a plan is for: groups of threads (gpu.h), or emit_c_kernel: a core with little memory, or one of this machine,
  * whose text asks for rows ahead of time and may send them past the caches. */
@@ -77,7 +78,8 @@ int32_t emit_runs_at(const struct emit_plan *k, int32_t at); /* where an instruc
 bool emit_conditional(const struct emit_plan *k, int32_t at);
 
 /* ---- host.c ---- */
-enum { EMIT_FOLD = 4 }; /* elements of a row that one turn of a folding loop combines */
+enum { EMIT_FOLD = 4 /* elements of a row that one turn of a folding loop combines */ };
+enum { EMIT_WEAVE = 4, EMIT_PIECE = 16 /* elements */ };
 void emit_host_choose(struct emit_plan *k);
 size_t emit_strip_bytes(const struct emit_plan *k, int32_t at); /* of a STORE that has a strip */
 /* The window of load `at` moves with the index of the instance; put: by how many elements, as text (s may be NULL). */

@@ -9,6 +9,12 @@
  * that makes the row runs over one quarter, computes the four elements of each place and combines them at once: where
  * nobody else wants the row, it is never stored.
  *
+ * Weaving. A long chain of dependent operations (exp, erf) leaves a core's units idle: its next elements are so many
+ * instructions away that the core does not see them. Such a loop computes four neighbouring pieces of the row side by
+ * side, and stores when all four are done, so that a compiler may mix their instructions. A folding loop has four
+ * elements in a turn anyway. Short loops that divide go that way, too: stores past the caches, made piece by piece,
+ * fill the time in which the divider is busy.
+ *
  * Strips. Lines of a large buffer that are about to be overwritten whole need not be read: a store makes its row in a
  * strip of scratch and the row goes to memory past the caches (tsr_stream), when the buffer is so large (run time).
  *
@@ -18,7 +24,8 @@
 
 #include "emit/emit.h"
 
-enum { LEAST_ROW = 512 /* bytes of a row worth these means */, FOLD_FROM = 128, FOLD_MEMBERS = 32, SHORT = 16 };
+enum { LEAST_ROW = 512 /* bytes of a row worth these means */, FOLD_FROM = 128, FOLD_MEMBERS = 32, WEAVE_LONG = 4,
+    SHORT = 16 };
 
 static const struct tile_inst *inst_at(const struct emit_plan *k, int32_t at) { return &k->p->inst.v[at]; }
 static const struct tile_inst *maker(const struct emit_plan *k, tsr_tv v) {
@@ -155,6 +162,44 @@ static void drop_row(struct emit_plan *k, tsr_tv r) {
     k->value.v[r].home = EMIT_REGISTER;
 }
 
+/* ---- weaving ---- */
+
+static bool is_long(const struct emit_plan *k, const struct tile_inst *in) {
+    if (in->op != TILE_ELEM || tile_type_of(k->p, in->result)->dtype != TSR_F32) return false;
+    switch (in->sub) {
+    case TSR_S_EXP: case TSR_S_EXP2: case TSR_S_EXPM1: case TSR_S_LOG: case TSR_S_LOG1P: case TSR_S_LOG2:
+    case TSR_S_TANH: case TSR_S_LOGISTIC: case TSR_S_ERF: return true;
+    default: return false;
+    }
+}
+
+static bool divides(const struct tile_inst *in) {
+    return in->op == TILE_ELEM && (in->sub == TSR_S_DIV || in->sub == TSR_S_SQRT || in->sub == TSR_S_RSQRT);
+}
+
+/* Does the loop write whole elements alone? Two 4-bit integers share a byte. */
+static bool writes_elements(const struct emit_plan *k, int32_t at) {
+    const struct tile_inst *in = inst_at(k, at);
+    if (in->op != TILE_STORE && in->op != TILE_SCATTER) return true;
+    tsr_dtype t = tile_type_of(k->p, tile_operands(k->p, in)[0])->dtype;
+    return in->op == TILE_STORE && t != TSR_I4 && t != TSR_U4;
+}
+
+static bool wants_weaving(const struct emit_plan *k, int32_t group) {
+    const struct emit_group *g = &k->group.v[group];
+    int last = g->rank - 1, members = 0, lengthy = 0;
+    bool waits = false;
+    if (k->what != EMIT_FOR_HOST || last < 0 || g->extent[last] < FOLD_FROM) return false;
+    if (g->cut[last] && g->lo[last] != TSR_TV_NONE) return false;
+    for (int32_t at = g->first; at <= g->last; at++) {
+        if (k->member.v[at] != group) continue;
+        if (!writes_elements(k, at)) return false;
+        members++, lengthy += is_long(k, inst_at(k, at)), waits |= divides(inst_at(k, at)) && k->strip.v[g->last];
+    }
+    return (lengthy > 0 || (waits && members <= SHORT)) && lengthy <= WEAVE_LONG && members <= FOLD_MEMBERS &&
+           is_free(k, group);
+}
+
 /* ---- strips ---- */
 
 size_t emit_strip_bytes(const struct emit_plan *k, int32_t at) { return (size_t)row_bytes(k, inst_at(k, at)); }
@@ -174,6 +219,7 @@ void emit_host_choose(struct emit_plan *k) {
         if (k->fold.v[at] >= 0) k->group.v[k->fold.v[at]].folds = true;
         k->strip.v[at] = wants_strip(k, at);
     }
+    for (int32_t g = 0; g < (int32_t)k->group.n; g++) k->group.v[g].weaves = wants_weaving(k, g);
     for (int32_t at = 0; at < (int32_t)k->p->inst.n; at++)
         if (k->fold.v[at] >= 0) {
             tsr_tv r = dense_root(k, tile_operands(k->p, inst_at(k, at))[0]);

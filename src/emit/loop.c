@@ -107,6 +107,11 @@ static void put_load(struct writer *w, struct str *s, const struct tile_inst *in
     str_release(&test), str_release(&address);
 }
 
+/* The name of what instruction `in` is to write in this piece of the turn. */
+static void put_waiting(struct writer *w, struct str *s, const struct tile_inst *in) {
+    str_printf(s, "o%d_%d", (int)(in - w->p->inst.v), w->piece);
+}
+
 static void put_store(struct writer *w, struct str *s, const struct tile_inst *in) {
     const tsr_tv *v = tile_operands(w->p, in);
     tsr_dtype t = tile_type_of(w->p, v[TILE_BLK_BUF])->dtype;
@@ -115,12 +120,12 @@ static void put_store(struct writer *w, struct str *s, const struct tile_inst *i
     if (in->op == TILE_STORE) {
         put_address(w, &address, in, in->rank);
         put_test(w, &test, in, in->rank);
-        put_operand(w, &value, in, v[TILE_BLK_VALUE]);
     } else {
         put_operand(w, &address, in, v[TILE_GS_OFFSET]);
         if (v[TILE_GS_MASK] != TSR_TV_NONE) put_operand(w, &test, in, v[TILE_GS_MASK]);
-        put_operand(w, &value, in, v[TILE_GS_VALUE]);
     }
+    if (w->effects == WRITE_NOW) put_waiting(w, &value, in);
+    else put_operand(w, &value, in, v[in->op == TILE_STORE ? TILE_BLK_VALUE : TILE_GS_VALUE]);
     if (test.n && !by_rows(w, in)) str_printf(s, "if (%s) ", test.s);
     if (by_rows(w, in)) put_dense(w, s, 'f', (int)(in - w->p->inst.v)), str_printf(s, " = %s;", value.s);
     else if (w->nest && w->k->strip.v[in - w->p->inst.v])
@@ -150,7 +155,10 @@ static void put_elem(struct writer *w, struct str *s, const struct tile_inst *in
         text[i] = x[i].s;
         s->failed |= x[i].failed;
     }
-    put_call(s, (tsr_scalar)in->sub, tile_type_of(w->p, v[in->n_operand - 1])->dtype, in->n_operand, text);
+    tsr_dtype t = tile_type_of(w->p, v[in->n_operand - 1])->dtype;
+    if (in->sub == TSR_S_EXP && t == TSR_F32 && tile_never_above_zero(w->p, v[0]))
+        str_printf(s, "vm_exp_below_f32(%s)", text[0]);
+    else put_call(s, (tsr_scalar)in->sub, t, in->n_operand, text);
     for (int i = 0; i < in->n_operand; i++) str_release(&x[i]);
 }
 
@@ -182,29 +190,58 @@ static bool is_float_to_int(const tsr_tile *p, const struct tile_inst *in) {
            tsr_dtype_of(tile_type_of(p, tile_operands(p, in)[0])->dtype)->kind == TSR_KIND_FLOAT;
 }
 
+/* A member's result that lies in scratch. */
+static bool fills_array(const struct writer *w, const struct tile_inst *in) {
+    if (in->n_result == 0) return false;
+    const struct emit_value *e = &w->k->value.v[in->result];
+    return e->home == EMIT_ARRAY && !by_rows(w, in) && !e->memory;
+}
+
+/* "a7[i0] = " of a result, or the place where each thread has it. */
+static void put_array_place(struct writer *w, struct str *s, const struct tile_inst *in) {
+    tsr_tv place = emit_place(w->k, in->result);
+    if (w->dealt && w->dealt[place]) str_printf(s, "r%d[s]", place);
+    else put_dense(w, s, 'a', place);
+    str_put(s, " = ");
+}
+
+static void put_result(struct writer *w, struct str *s, const struct tile_inst *in) {
+    const struct emit_value *e = &w->k->value.v[in->result];
+    bool hidden = e->home == EMIT_SCALAR && is_float_to_int(w->p, in); /* plan.c, is_round_trip: through memory */
+    const char *type = emit_type(tile_type_of(w->p, in->result)->dtype);
+    str_printf(s, "const %s%s v%d = ", hidden ? "volatile " : "", type, in->result);
+    put_value(w, s, in);
+    str_putc(s, ';');
+    if (!fills_array(w, in)) return;
+    str_putc(s, ' ');
+    if (w->effects == WRITE_LATER) put_waiting(w, s, in), str_put(s, " = ");
+    else put_array_place(w, s, in);
+    str_printf(s, "v%d;", in->result);
+}
+
+static void put_line_of(struct writer *w, struct str *s, const struct tile_inst *in) {
+    if (w->effects == WRITE_NOW && in->n_result) {
+        if (fills_array(w, in)) put_array_place(w, s, in), put_waiting(w, s, in), str_putc(s, ';');
+    } else if (in->n_result) put_result(w, s, in);
+    else if (w->effects == WRITE_LATER) {
+        put_waiting(w, s, in), str_put(s, " = ");
+        put_operand(w, s, in, tile_operands(w->p, in)[TILE_BLK_VALUE]), str_putc(s, ';');
+    } else put_store(w, s, in);
+}
+
 void write_member(struct writer *w, const struct tile_inst *in) {
     struct str s;
     str_init(&s, w->k->c);
-    for (int i = 0; i < w->indent; i++) str_put(w->out, "    ");
-    if (in->n_result == 0) put_store(w, &s, in);
-    else {
-        const struct tile_type *t = tile_type_of(w->p, in->result);
-        const struct emit_value *e = &w->k->value.v[in->result];
-        bool hidden = e->home == EMIT_SCALAR && is_float_to_int(w->p, in); /* plan.c, is_round_trip: through memory */
-        str_printf(&s, "const %s%s v%d = ", hidden ? "volatile " : "", emit_type(t->dtype), in->result);
-        put_value(w, &s, in);
-        str_putc(&s, ';');
-        tsr_tv place = emit_place(w->k, in->result);
-        if (e->home == EMIT_ARRAY && w->dealt && w->dealt[place]) str_printf(&s, " r%d[s] = v%d;", place, in->result);
-        else if (e->home == EMIT_ARRAY && !by_rows(w, in) && !e->memory) {
-            str_putc(&s, ' '), put_dense(w, &s, 'a', place);
-            str_printf(&s, " = v%d;", in->result);
-        }
-    }
-    str_put(w->out, s.s);
-    str_putc(w->out, '\n');
-    w->out->failed |= s.failed;
-    str_release(&s);
+    put_line_of(w, &s, in);
+    if (s.n || s.failed) put_text(w, &s);
+    else str_release(&s);
+}
+
+void declare_waiting(struct writer *w, const struct tile_inst *in) {
+    int at = (int)(in - w->p->inst.v);
+    if (in->n_result && !fills_array(w, in)) return;
+    tsr_tv v = in->n_result ? in->result : tile_operands(w->p, in)[TILE_BLK_BUF];
+    put_line(w, "%s o%d_0, o%d_1, o%d_2, o%d_3;", emit_type(tile_type_of(w->p, v)->dtype), at, at, at, at);
 }
 
 /* One element: an instruction on scalars, or on tiles of one element. */

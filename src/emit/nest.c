@@ -11,7 +11,8 @@
  * to be vectorised.
  *
  * What host.c has decided for a core is written here, too: windows that are read where they lie (w7), the loop that
- * begins a sum (t9_0 .. t9_3, r9), rows made in a strip (q12) and sent past the caches, rows asked for ahead. */
+ * begins a sum (t9_0 .. t9_3, r9), pieces of a row side by side (o7_0 .. o7_3 wait to be written), rows made in a strip
+ * (q12) and sent past the caches, rows asked for ahead. */
 #include <string.h>
 
 #include "emit/text.h"
@@ -112,158 +113,9 @@ static void write_rows(struct writer *w, int32_t at, const struct emit_group *g)
         str_put(&s, ", ");
         put_other(w, &s, in, tile_operands(w->p, in)[TILE_BLK_VALUE], is_block(t) ? TSR_F32 : t);
     }
-    for (int i = 0; i < w->indent; i++) str_put(w->out, "    ");
-    str_put(w->out, s.s), str_put(w->out, ");\n");
-    w->out->failed |= s.failed;
-    str_release(&s);
+    str_put(&s, ");");
+    put_text(w, &s);
     close_loops(w, g->rank - 1);
-}
-
-/* ---- the nest ---- */
-
-/* Does the innermost loop do something? Tiles that rows bring to their places, or that stay in memory, need no loop. */
-static bool has_work(const struct writer *w, const struct emit_group *g) {
-    for (int32_t at = g->first; at <= g->last; at++) {
-        if (!is_member(w, at)) continue;
-        bool there = w->k->rows.v[at] || (inst_at(w, at)->n_result && w->k->value.v[inst_at(w, at)->result].memory);
-        if (!there || inst_at(w, at)->op != TILE_LOAD) return true;
-    }
-    return false;
-}
-
-/* Where row [i0, ...] of a store's window begins in the buffer: "v1 + v9 + i0 * v2". */
-static void put_row_start(struct writer *w, struct str *s, int32_t at) {
-    const struct tile_inst *in = inst_at(w, at);
-    int last = emit_last_axis(in->rank, in->extent);
-    str_printf(s, "v%d + ", tile_operands(w->p, in)[TILE_BLK_BUF]);
-    put_address(w, s, in, last);
-}
-
-/* In front of the innermost loop, or behind it: rows that may be made in strips, and where they go. */
-static void write_strips(struct writer *w, const struct emit_group *g, bool behind) {
-    for (int32_t at = g->first; at <= g->last; at++) {
-        if (!is_member(w, at) || !w->k->strip.v[at]) continue;
-        char from[32], to[48];
-        tsr_tv buf = tile_operands(w->p, inst_at(w, at))[TILE_BLK_BUF];
-        const char *type = emit_type(dtype_in_memory(w, inst_at(w, at)));
-        struct str row;
-        str_init(&row, w->k->c);
-        put_row_start(w, &row, at);
-        loop_bounds(g, g->rank - 1, from, to);
-        for (int i = 0; i < w->indent; i++) str_put(w->out, "    ");
-        if (!behind)
-            str_printf(w->out, "%s *const q%d = s%d ? (%s *)(scratch + %zu) : %s;\n", type, at, buf, type,
-                w->k->temp.v[at], row.s);
-        else
-            str_printf(w->out, "if (s%d) tsr_stream(%s, q%d, %s, %s, %d);\n", buf, row.s, at, from, to,
-                (int)emit_size(dtype_in_memory(w, inst_at(w, at))));
-        w->out->failed |= row.failed;
-        str_release(&row);
-    }
-}
-
-static void write_members(struct writer *w, const struct emit_group *g) {
-    for (int32_t at = g->first; at <= g->last; at++)
-        if (is_member(w, at)) write_member(w, inst_at(w, at));
-}
-
-/* The reductions that the group begins, one after the other: the next one at or behind `at`, or -1. */
-static int32_t next_fold(const struct writer *w, int32_t at) {
-    for (; at < (int32_t)w->p->inst.n; at++)
-        if (w->k->fold.v[at] == w->group) return at;
-    return -1;
-}
-
-/* The innermost loop of a group that begins reductions: EMIT_FOLD elements of the row, a part of it apart, in a turn;
- * combined in the order of docs/tile.md: ((0, 2), (1, 3)). */
-static void write_folding_loop(struct writer *w, const struct emit_group *g) {
-    const int last = g->rank - 1;
-    const long long part = g->extent[last] / EMIT_FOLD;
-    put_line(w, "TSR_FREE");
-    put_line(w, "for (vm_i64 j = 0; j < %lld; j++) {", part);
-    w->indent++;
-    for (int32_t u = -1; (u = next_fold(w, u + 1)) >= 0;) {
-        int t = inst_at(w, u)->result;
-        put_line(w, "%s t%d_0, t%d_1, t%d_2, t%d_3;", emit_type(tile_type_of(w->p, t)->dtype), t, t, t, t);
-    }
-    for (int q = 0; q < EMIT_FOLD; q++) {
-        put_line(w, "{");
-        w->indent++;
-        put_line(w, "const vm_i64 i%d = j + %lld;", last, q * part);
-        write_members(w, g);
-        for (int32_t u = -1; (u = next_fold(w, u + 1)) >= 0;) {
-            tsr_tv x = tile_operands(w->p, inst_at(w, u))[0];
-            put_line(w, "t%d_%d = v%d;", inst_at(w, u)->result, q, emit_root(w->k, x));
-        }
-        w->indent--;
-        put_line(w, "}");
-    }
-    for (int32_t u = -1; (u = next_fold(w, u + 1)) >= 0;) {
-        struct str s, at;
-        int t = inst_at(w, u)->result;
-        str_init(&s, w->k->c), str_init(&at, w->k->c);
-        for (int i = 0; i < last; i++) {
-            int64_t n = part;
-            for (int j = i + 1; j < last; j++) n *= g->extent[j];
-            str_printf(&at, "i%d * %lld + ", i, (long long)n);
-        }
-        put_fold(&s, w, inst_at(w, u), t);
-        put_line(w, "r%d[%sj] = %s;", t, at.n ? at.s : "", s.s);
-        w->out->failed |= s.failed || at.failed;
-        str_release(&s), str_release(&at);
-    }
-    w->indent--;
-    put_line(w, "}");
-}
-
-static void write_plain_loop(struct writer *w, const struct emit_group *g, bool free) {
-    if (free) put_line(w, "TSR_FREE");
-    open_loop(w, g, g->rank - 1);
-    if (!free) put_line(w, "TSR_IN_TURN");
-    write_members(w, g);
-    close_loops(w, 1);
-}
-
-static void write_nest(struct writer *w, const struct emit_group *g) {
-    bool free = !g->ordered;
-    for (int32_t at = g->first; at <= g->last; at++) free &= !is_member(w, at) || !emit_conditional(w->k, at);
-    for (int i = 0; i < g->rank - 1; i++) open_loop(w, g, i);
-    bool strips = false;
-    for (int32_t at = g->first; at <= g->last; at++) strips |= is_member(w, at) && w->k->strip.v[at];
-    bool block = strips && g->rank == 1;
-    if (block) put_line(w, "{"), w->indent++;
-    if (strips) write_strips(w, g, false);
-    if (g->folds) write_folding_loop(w, g);
-    else write_plain_loop(w, g, free);
-    if (strips) write_strips(w, g, true);
-    if (block) close_loops(w, 1);
-    close_loops(w, g->rank - 1);
-}
-
-/* ---- memory ---- */
-
-/* The windows of loads that stay where they are. */
-static void declare_windows(struct writer *w, const struct emit_group *g) {
-    for (int32_t at = g->first; at <= g->last; at++) {
-        if (!is_member(w, at) || inst_at(w, at)->op != TILE_LOAD) continue;
-        const struct tile_inst *in = inst_at(w, at);
-        const tsr_tv *v = tile_operands(w->p, in);
-        if (!w->k->value.v[in->result].memory) continue;
-        const char *type = emit_type(dtype_in_memory(w, in));
-        struct str s;
-        str_init(&s, w->k->c);
-        if (w->k->rows.v[at]) {
-            str_printf(&s, "tsr_view_%s(", type);
-            put_row(w, &s, at, g);
-            str_put(&s, ", ");
-            put_other(w, &s, in, v[TILE_BLK_VALUE], dtype_in_memory(w, in));
-            str_putc(&s, ')');
-        } else str_printf(&s, "v%d + v%d", v[TILE_BLK_BUF], v[TILE_BLK_BASE]);
-        for (int i = 0; i < w->indent; i++) str_put(w->out, "    ");
-        str_printf(w->out, "const %s *const w%d = %s;\n", type, in->result, s.s);
-        w->out->failed |= s.failed;
-        str_release(&s);
-    }
 }
 
 /* ---- ahead ---- */
@@ -294,33 +146,263 @@ static int turn_of(const struct writer *w, int32_t group, int *all) {
     return turn;
 }
 
+/* Loops whose turns are blocks of the one row ask for a few lines in each. */
+static bool asks_in_turns(const struct emit_group *g) {
+    return g->rank == 1 && (g->folds || g->weaves) && g->extent[0] % (EMIT_FOLD * EMIT_PIECE) == 0;
+}
+
 /* A kernel that reduces rows computes much for each byte: its later loops ask for the rows of the instance after the
- * next, each for its part of them. */
-static void write_ahead(struct writer *w, int32_t group) {
+ * next, each for its part of them, at once or in turns: block: the number of the turn, as text, of `blocks`. */
+static void write_ahead(struct writer *w, int32_t group, const char *block, int64_t blocks) {
     int all, turn = turn_of(w, group, &all);
     for (int32_t at = 0; turn >= 0 && at < w->k->group.v[group].last; at++) {
         const struct tile_inst *in = inst_at(w, at);
-        struct str by, row;
+        struct str by, s;
+        int deeper = 1;
         if (in->op != TILE_LOAD) continue;
-        str_init(&by, w->k->c), str_init(&row, w->k->c);
+        str_init(&by, w->k->c), str_init(&s, w->k->c);
         if (emit_advances(w->k, at, &by)) {
             tsr_tv buf = tile_operands(w->p, in)[TILE_BLK_BUF];
-            int last = emit_last_axis(in->rank, in->extent), deeper = 1;
-            put_address(w, &row, in, last);
-            long long lines = (in->extent[last] * (long long)emit_size(dtype_in_memory(w, in)) + 63) / 64;
+            int last = emit_last_axis(in->rank, in->extent);
+            int64_t lines = (in->extent[last] * (int64_t)emit_size(dtype_in_memory(w, in)) + 63) / 64;
+            int64_t from = lines * turn / all, n = lines * (turn + 1) / all - from, each = (n + blocks - 1) / blocks;
             put_line(w, "if (TSR_STREAMED(arg[%zu].buf.bytes))", argument_of(w, buf));
             for (int i = 0; i < last; i++)
                 if (in->extent[i] != 1) {
                     w->indent++, deeper++;
                     put_line(w, "for (vm_i64 i0 = 0; i0 < %d; i0++)", in->extent[i]);
                 }
-            for (int i = 0; i <= w->indent; i++) str_put(w->out, "    ");
-            str_printf(w->out, "tsr_ahead(v%d + %s + 2 * (%s), %lld, %lld);\n", buf, row.s ? row.s : "",
-                by.s ? by.s : "", lines * turn / all, lines * (turn + 1) / all);
+            str_printf(&s, "    tsr_ahead(v%d + ", buf), put_address(w, &s, in, last);
+            str_printf(&s, " + 2 * (%s), ", by.s ? by.s : "");
+            if (blocks == 1) str_printf(&s, "%lld, %lld);", (long long)from, (long long)(from + n));
+            else
+                str_printf(&s, "%lld + %s * %lld, %lld + %s * %lld);", (long long)from, block, (long long)each,
+                    (long long)(from + each), block, (long long)each);
+            put_text(w, &s);
             w->indent -= deeper - 1;
+        } else str_release(&s);
+        w->out->failed |= by.failed;
+        str_release(&by);
+    }
+}
+
+/* ---- the nest ---- */
+
+static bool is_woven(const struct emit_group *g) { return g->weaves && !g->folds; }
+
+/* Does the innermost loop do something? Tiles that rows bring to their places, or that stay in memory, need no loop. */
+static bool has_work(const struct writer *w, const struct emit_group *g) {
+    for (int32_t at = g->first; at <= g->last; at++) {
+        if (!is_member(w, at)) continue;
+        bool there = w->k->rows.v[at] || (inst_at(w, at)->n_result && w->k->value.v[inst_at(w, at)->result].memory);
+        if (!there || inst_at(w, at)->op != TILE_LOAD) return true;
+    }
+    return false;
+}
+
+/* Where row [i0, ...] of a store's window begins in the buffer: "v1 + v9 + i0 * v2". */
+static void put_row_start(struct writer *w, struct str *s, int32_t at) {
+    const struct tile_inst *in = inst_at(w, at);
+    int last = emit_last_axis(in->rank, in->extent);
+    str_printf(s, "v%d + ", tile_operands(w->p, in)[TILE_BLK_BUF]);
+    put_address(w, s, in, last);
+}
+
+/* In front of the innermost loop, or behind it: rows that may be made in strips, and where they go. */
+static void write_strips(struct writer *w, const struct emit_group *g, bool behind) {
+    for (int32_t at = g->first; at <= g->last; at++) {
+        if (!is_member(w, at) || !w->k->strip.v[at]) continue;
+        char from[32], to[48];
+        tsr_dtype t = dtype_in_memory(w, inst_at(w, at));
+        tsr_tv buf = tile_operands(w->p, inst_at(w, at))[TILE_BLK_BUF];
+        struct str s;
+        str_init(&s, w->k->c);
+        loop_bounds(g, g->rank - 1, from, to);
+        if (!behind) {
+            str_printf(&s, "%s *const q%d = s%d ? (%s *)(scratch + %zu) : ", emit_type(t), at, buf, emit_type(t),
+                w->k->temp.v[at]);
+            put_row_start(w, &s, at), str_putc(&s, ';');
+        } else {
+            str_printf(&s, "if (s%d) tsr_stream(", buf), put_row_start(w, &s, at);
+            if (is_woven(g)) snprintf(from, sizeof from, "d%d ? b : 0", at);
+            str_printf(&s, ", q%d, %s, %s, %d);", at, from, to, (int)emit_size(t));
         }
-        w->out->failed |= by.failed || row.failed;
-        str_release(&by), str_release(&row);
+        put_text(w, &s);
+    }
+}
+
+static void write_members(struct writer *w, const struct emit_group *g) {
+    for (int32_t at = g->first; at <= g->last; at++)
+        if (is_member(w, at)) write_member(w, inst_at(w, at));
+}
+
+/* Piece q of a turn: the members, with the loop's index `apart` elements further for each piece. */
+static void open_piece(struct writer *w, const struct emit_group *g, int q, const char *from, int64_t apart) {
+    w->piece = q;
+    put_line(w, "{");
+    w->indent++;
+    put_line(w, "const vm_i64 i%d = %s + %lld;", g->rank - 1, from, (long long)(q * apart));
+    write_members(w, g);
+}
+
+static void declare_pieces(struct writer *w, const struct emit_group *g) {
+    for (int32_t at = g->first; g->weaves && at <= g->last; at++)
+        if (is_member(w, at)) declare_waiting(w, inst_at(w, at));
+    w->effects = g->weaves ? WRITE_LATER : WRITE_AT_ONCE;
+}
+
+/* What the pieces of a turn have made goes to memory. */
+static void write_pieces(struct writer *w, const struct emit_group *g, const char *from, int64_t apart) {
+    w->effects = WRITE_NOW;
+    for (int q = 0; g->weaves && q < EMIT_WEAVE; q++) open_piece(w, g, q, from, apart), close_loops(w, 1);
+    w->effects = WRITE_AT_ONCE;
+}
+
+/* The reductions that the group begins, one after the other: the next one at or behind `at`, or -1. */
+static int32_t next_fold(const struct writer *w, int32_t at) {
+    for (; at < (int32_t)w->p->inst.n; at++)
+        if (w->k->fold.v[at] == w->group) return at;
+    return -1;
+}
+
+/* The innermost loop of a group that begins reductions: EMIT_FOLD elements of the row, a part of it apart, in a turn;
+ * combined in the order of docs/tile.md: ((0, 2), (1, 3)). */
+static void write_folding_loop(struct writer *w, const struct emit_group *g) {
+    const int last = g->rank - 1;
+    const long long part = g->extent[last] / EMIT_FOLD;
+    const bool turns = asks_in_turns(g);
+    if (turns) {
+        put_line(w, "for (vm_i64 b = 0; b < %lld; b += %d) {", part, EMIT_PIECE);
+        w->indent++;
+        write_ahead(w, w->group, "b / 16", part / EMIT_PIECE);
+    }
+    put_line(w, "TSR_FREE");
+    if (turns) put_line(w, "for (vm_i64 j = b; j < b + %d; j++) {", EMIT_PIECE);
+    else put_line(w, "for (vm_i64 j = 0; j < %lld; j++) {", part);
+    w->indent++;
+    for (int32_t u = -1; (u = next_fold(w, u + 1)) >= 0;) {
+        int t = inst_at(w, u)->result;
+        put_line(w, "%s t%d_0, t%d_1, t%d_2, t%d_3;", emit_type(tile_type_of(w->p, t)->dtype), t, t, t, t);
+    }
+    declare_pieces(w, g);
+    for (int q = 0; q < EMIT_FOLD; q++) {
+        open_piece(w, g, q, "j", part);
+        for (int32_t u = -1; (u = next_fold(w, u + 1)) >= 0;) {
+            tsr_tv x = tile_operands(w->p, inst_at(w, u))[0];
+            put_line(w, "t%d_%d = v%d;", inst_at(w, u)->result, q, emit_root(w->k, x));
+        }
+        close_loops(w, 1);
+    }
+    write_pieces(w, g, "j", part);
+    for (int32_t u = -1; (u = next_fold(w, u + 1)) >= 0;) {
+        struct str s, at;
+        int t = inst_at(w, u)->result;
+        str_init(&s, w->k->c), str_init(&at, w->k->c);
+        for (int i = 0; i < last; i++) {
+            int64_t n = part;
+            for (int j = i + 1; j < last; j++) n *= g->extent[j];
+            str_printf(&at, "i%d * %lld + ", i, (long long)n);
+        }
+        put_fold(&s, w, inst_at(w, u), t);
+        put_line(w, "r%d[%sj] = %s;", t, at.n ? at.s : "", s.s);
+        w->out->failed |= s.failed || at.failed;
+        str_release(&s), str_release(&at);
+    }
+    close_loops(w, turns ? 2 : 1);
+}
+
+static void write_plain_loop(struct writer *w, const struct emit_group *g, bool free) {
+    if (free) put_line(w, "TSR_FREE");
+    open_loop(w, g, g->rank - 1);
+    if (!free) put_line(w, "TSR_IN_TURN");
+    write_members(w, g);
+    close_loops(w, 1);
+}
+
+/* Rows of strips whose lines are whole go past the caches piece by piece: d7 says so. */
+static void write_lines(struct writer *w, const struct emit_group *g, bool behind) {
+    for (int32_t at = g->first; at <= g->last; at++) {
+        if (!is_member(w, at) || !w->k->strip.v[at]) continue;
+        int lines = EMIT_WEAVE * EMIT_PIECE * (int)emit_size(dtype_in_memory(w, inst_at(w, at))) / 64;
+        struct str s;
+        str_init(&s, w->k->c);
+        if (behind) str_printf(&s, "if (d%d) tsr_lines(", at);
+        else str_printf(&s, "const int d%d = s%d && tsr_is_line(", at,
+            tile_operands(w->p, inst_at(w, at))[TILE_BLK_BUF]);
+        put_row_start(w, &s, at);
+        if (behind) str_printf(&s, " + b, q%d + b, %d", at, lines);
+        str_put(&s, ");");
+        put_text(w, &s);
+    }
+}
+
+/* The innermost loop of a group that weaves: EMIT_WEAVE neighbouring pieces in a turn, what is left one by one. */
+static void write_woven_loop(struct writer *w, const struct emit_group *g) {
+    char from[32], to[48];
+    const int last = g->rank - 1, turn = EMIT_WEAVE * EMIT_PIECE;
+    loop_bounds(g, last, from, to);
+    write_lines(w, g, false);
+    put_line(w, "vm_i64 b = 0;");
+    put_line(w, "const vm_i64 e%d = %s;", last, to);
+    put_line(w, "for (; b + %d <= e%d; b += %d) {", turn, last, turn);
+    w->indent++;
+    if (asks_in_turns(g)) write_ahead(w, w->group, "b / 64", g->extent[last] / turn);
+    put_line(w, "TSR_FREE");
+    put_line(w, "for (vm_i64 j = b; j < b + %d; j++) {", EMIT_PIECE);
+    w->indent++;
+    declare_pieces(w, g);
+    for (int q = 0; q < EMIT_WEAVE; q++) open_piece(w, g, q, "j", EMIT_PIECE), close_loops(w, 1);
+    write_pieces(w, g, "j", EMIT_PIECE);
+    close_loops(w, 1);
+    write_lines(w, g, true);
+    close_loops(w, 1);
+    if (!g->cut[last] && g->extent[last] % turn == 0) return;
+    put_line(w, "TSR_FREE");
+    put_line(w, "for (vm_i64 i%d = b; i%d < e%d; i%d++) {", last, last, last, last);
+    w->indent++;
+    write_members(w, g);
+    close_loops(w, 1);
+}
+
+static void write_nest(struct writer *w, const struct emit_group *g) {
+    bool free = !g->ordered;
+    for (int32_t at = g->first; at <= g->last; at++) free &= !is_member(w, at) || !emit_conditional(w->k, at);
+    for (int i = 0; i < g->rank - 1; i++) open_loop(w, g, i);
+    bool strips = false;
+    for (int32_t at = g->first; at <= g->last; at++) strips |= is_member(w, at) && w->k->strip.v[at];
+    bool block = (strips || is_woven(g)) && g->rank == 1;
+    if (block) put_line(w, "{"), w->indent++;
+    if (strips) write_strips(w, g, false);
+    if (g->folds) write_folding_loop(w, g);
+    else if (is_woven(g)) write_woven_loop(w, g);
+    else write_plain_loop(w, g, free);
+    if (strips) write_strips(w, g, true);
+    if (block) close_loops(w, 1);
+    close_loops(w, g->rank - 1);
+}
+
+/* ---- memory ---- */
+
+/* The windows of loads that stay where they are. */
+static void declare_windows(struct writer *w, const struct emit_group *g) {
+    for (int32_t at = g->first; at <= g->last; at++) {
+        if (!is_member(w, at) || inst_at(w, at)->op != TILE_LOAD) continue;
+        const struct tile_inst *in = inst_at(w, at);
+        const tsr_tv *v = tile_operands(w->p, in);
+        if (!w->k->value.v[in->result].memory) continue;
+        const char *type = emit_type(dtype_in_memory(w, in));
+        struct str s;
+        str_init(&s, w->k->c);
+        str_printf(&s, "const %s *const w%d = ", type, in->result);
+        if (w->k->rows.v[at]) {
+            str_printf(&s, "tsr_view_%s(", type);
+            put_row(w, &s, at, g);
+            str_put(&s, ", ");
+            put_other(w, &s, in, v[TILE_BLK_VALUE], dtype_in_memory(w, in));
+            str_putc(&s, ')');
+        } else str_printf(&s, "v%d + v%d", v[TILE_BLK_BUF], v[TILE_BLK_BASE]);
+        str_putc(&s, ';');
+        put_text(w, &s);
     }
 }
 
@@ -334,7 +416,7 @@ void write_group(struct writer *w, int32_t group) {
     bool rows = false;
     w->group = group, w->nest = true;
     declare_windows(w, g);
-    write_ahead(w, group);
+    if (!asks_in_turns(g)) write_ahead(w, group, "", 1);
     for (int32_t at = g->first; at <= g->last; at++) rows |= goes_by_rows(w, at);
     if (rows) put_line(w, "{"), w->indent++;
     for (int32_t at = g->first; rows && at <= g->last; at++)

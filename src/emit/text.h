@@ -17,11 +17,15 @@ struct writer {
     /* how the dialect moves tiles, all read before any is written; at: the instruction that asks */
     void (*move_tiles)(struct writer *w, int n, const struct emit_move *m, int32_t at);
     bool streams;       /* C: some rows may go past the caches */
+    /* C, members of a loop that computes several elements in a turn: what is to be written waits in o7_0, o7_1, ... */
+    enum { WRITE_AT_ONCE, WRITE_LATER, WRITE_NOW } effects;
+    int piece;          /* which element of the turn */
     const bool *dealt; /* by value, or NULL: each thread holds the tile's elements of its own, as r7[s] in turn s */
 };
 
 void put_origins(struct writer *w, int32_t group, int32_t at); /* c.c: a comment: whom the instructions serve */
 void put_line(struct writer *w, const char *fmt, ...) TSR_PRINTF(2, 3); /* indented, with a newline */
+void put_text(struct writer *w, struct str *text); /* the same with a line of any length, which is released */
 const char *emit_type(tsr_dtype t);    /* "vm_f32" */
 const char *emit_suffix(tsr_dtype t);  /* "f32": as vmath names functions */
 /* Function fn on operands given as text. */
@@ -30,6 +34,7 @@ void put_call(struct str *s, tsr_scalar fn, tsr_dtype t, int n, const char *cons
 void put_operand(struct writer *w, struct str *s, const struct tile_inst *in, tsr_tv v);
 void write_scalar(struct writer *w, const struct tile_inst *in);       /* an instruction of one element */
 void write_member(struct writer *w, const struct tile_inst *in);       /* one element, inside a loop nest */
+void declare_waiting(struct writer *w, const struct tile_inst *in);    /* o7_0 .. o7_3 of what writes to memory */
 bool write_control(struct writer *w, int32_t at);                      /* a loop's or branch's part; false: none */
 void write_group(struct writer *w, int32_t group);
 void put_window(struct writer *w, struct str *s, const struct tile_inst *in, tsr_tv v); /* of a value in memory */

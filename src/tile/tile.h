@@ -181,6 +181,9 @@ struct tile_stats {
 };
 struct tile_stats tile_stats(const tsr_tile *p);
 
+/* range.c: no element of v is above zero; some may be NaNs. False: not known. */
+bool tile_never_above_zero(const tsr_tile *p, tsr_tv v);
+
 /* Shorthands. */
 static inline const struct tile_type *tile_type_of(const tsr_tile *p, tsr_tv v) { return &p->value.v[v].type; }
 static inline const tsr_tv *tile_operands(const tsr_tile *p,

@@ -362,7 +362,8 @@ static void link_function(struct maker *m, const struct tile_inst *in, const str
     vm_link_fn *const (*fn)[2] = x->links->fn[in->sub];
     bool back = in->n_operand == 2 && q->a != q->b && m->held == x->place[q->b].value && x->place[q->b].dense;
     if (!back) hold(m, q->a);
-    if (in->n_operand == 1) link(m, fn[0][0], q->a);
+    bool below = in->sub == TSR_S_EXP && tile_never_above_zero(m->p, tile_operands(m->p, in)[0]);
+    if (in->n_operand == 1) link(m, below ? x->links->exp_below : fn[0][0], q->a);
     else {
         int32_t other = read(m, back ? q->a : q->b);
         link(m, fn[back][!x->place[other].dense], other);

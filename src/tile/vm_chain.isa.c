@@ -112,14 +112,16 @@ static void end_v(const struct vm_link *l, char *const *place, size_t at, EIGHT)
 #if TSR_ISA_LEVEL == 2
 /* The machine's y 2^k rounds once, as the text's two products do: the same bits in fewer steps. */
 LANEWISE lanes one_EXP(lanes x) {
-    lanes y, k;
-    EVERY_LANE(x, x, y, vm_u32 n; vm_f32 c = X < -104.0f ? -104.0f : X;
-        R = 1.0f + vm_exp_reduced_f32(c > 89.0f ? 89.0f : c, &n);)
-    EVERY_LANE(x, x, k, vm_u32 n; vm_f32 c = X < -104.0f ? -104.0f : X; /* the compiler has n from above */
-        vm_exp_reduced_f32(c > 89.0f ? 89.0f : c, &n); R = TSR_U2F(n) - VM_MAGIC_F32;)
+    lanes y, k; /* max and min give their second operand where one is a NaN */
+    x = (lanes)_mm512_max_ps(_mm512_set1_ps(-104.0f), (__m512)x);
+    x = (lanes)_mm512_min_ps(_mm512_set1_ps(89.0f), (__m512)x);
+    EVERY_LANE(x, x, y, vm_u32 n; R = 1.0f + vm_exp_reduced_f32(X, &n);)
+    EVERY_LANE(x, x, k, vm_u32 n; vm_exp_reduced_f32(X, &n); /* the compiler has n from above */
+        R = TSR_U2F(n) - VM_MAGIC_F32;)
     return (lanes)_mm512_scalef_ps((__m512)y, (__m512)k);
 }
 LINK_OF(EXP)
+#define EXP_BELOW_v EXP_v /* it would save one step of many */
 
 /* e^x for |x| < 87. */
 TSR_FN lanes exp_mid(lanes x) {
@@ -158,6 +160,7 @@ LINK_OF(ERF)
 #else
 LINK1(EXP, exp)
 LINK1(ERF, erf)
+LINK1(EXP_BELOW, exp_below)
 #endif
 
 #define UNARY(X) UNARY_PLAIN(X) X(EXP, exp) X(ERF, erf)
@@ -196,5 +199,6 @@ const struct vm_links WITH_SUFFIX(vm_links_, TSR_ISA_SUFFIX) = {
     .store = (vm_link_fn *)store_v,
     .stream = (vm_link_fn *)stream_v,
     .end = (vm_link_fn *)end_v,
+    .exp_below = (vm_link_fn *)EXP_BELOW_v,
     .fn = {UNARY(ROW1) BINARY(ROW2)},
 };

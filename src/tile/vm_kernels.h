@@ -39,6 +39,7 @@ struct vm_links {
     /* blocks times: fetches what lies ahead, acts */
     void (*run)(const struct vm_link *first, size_t blocks, char *const *place, int aheads, char *const *ahead);
     vm_link_fn *load[2], *store, *stream, *end;  /* [1]: one value, repeated */
+    vm_link_fn *exp_below;                       /* exp of what is never above zero */
     vm_link_fn *fn[TSR_SCALAR_COUNT][2][2];      /* [f(a, place) or f(place, a)][a block or one value]; unary: [0][0] */
 };
 const struct vm_links *vm_links_of(enum cpu_isa isa);

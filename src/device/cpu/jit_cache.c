@@ -31,7 +31,7 @@ static const char suffix[] = ".so";
 static const char *const level_flag[CPU_ISA_COUNT] = {"-march=x86-64-v2", "-march=x86-64-v3", "-march=x86-64-v4"};
 static const char *const flags[] = {"-std=gnu11", "-O3", "-w", "-fPIC", "-shared", "-ffp-contract=off",
     "-fno-strict-aliasing", "-fno-math-errno", "-fno-trapping-math", "-fno-semantic-interposition",
-    "-fno-asynchronous-unwind-tables", "--param=max-completely-peeled-insns=32"};
+    "-fno-asynchronous-unwind-tables", "--param=max-completely-peeled-insns=32", "-fschedule-insns"};
 enum { FLAGS = sizeof flags / sizeof *flags, PATH_ROOM = 900, NICE = 7, ENV_MOST = 512 };
 
 /* ---- the compiler ---- */
