@@ -198,9 +198,8 @@ static void put_head(struct module *m, struct str *s, int n, const struct module
                 "Two\n"
             " * flags are for speed, two are needed: no contraction of a * b + c, no aliasing by type. Where the "
                 "machine\n"
-            " * multiplies and adds in one rounding, let the compiler know (x86-64: -mfma); else exact code does, "
-                "slowly:\n"
-            " * -DTSR_FAST_FMA=1 rounds twice instead. */\n\n", m->o->name);
+            " * multiplies and adds in one rounding, let the compiler know (x86-64: -mfma); else exact code does, and\n"
+            " * -DTSR_FAST_FMA=1 gives some bits up for speed. */\n\n", m->o->name);
     else str_put(s, " */\n\n");
 }
 

@@ -69,6 +69,7 @@ static const struct compiler {
 } compilers[] = {
     {"gcc", "gcc", "-O2", "", "gcc", true, false},
     {"gcc, fma", "gcc", "-O2 -mfma", "", "gcc", true, true},
+    {"gcc, by integers", "gcc", "-O2 -DTSR_HARD_F64=0", "", "gcc", true, true},
     {"gcc, fast fma", "gcc", "-O2 -DTSR_FAST_FMA=1", "", "gcc", false, true},
     {"gcc -O3 -flto", "gcc", "-O3 -flto -mavx2 -mfma", "", "gcc", true, true},
     {"clang, fma", "clang", "-O2 -mfma", "", "clang", true, true},
