@@ -410,15 +410,15 @@ static bool add_step(struct kern *k, const char *label) {
 bool kern_write(struct lower *L, int cluster, kern_body *body, const void *arg) {
     struct kern k = {.L = L, .c = L->c, .cluster = cluster, .dry = true};
     struct twin *form = twin_form(L, cluster);
-    const struct twin *of = form ? twin_find(L, form) : NULL;
+    if (!form) return false;
+    const struct twin *of = twin_find(L, form);
     if (of) return twin_step(L, cluster, form, of);
     const char *label = lower_label(L, &L->cluster.v[cluster]);
     bool ok = label && !err_any(L->c) && write_once(&k, body, arg, label);
     tsr_tile_free(k.p);
     k.p = NULL;
     k.dry = false;
-    ok = ok && order_arguments(&k) && write_once(&k, body, arg, label) && add_step(&k, label);
-    if (ok && form) ok = twin_keep(L, form);
+    ok = ok && order_arguments(&k) && write_once(&k, body, arg, label) && add_step(&k, label) && twin_keep(L, form);
     tsr_tile_free(k.p);
     vec_release(k.c, &k.arg);
     vec_release(k.c, &k.memo);

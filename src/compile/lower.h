@@ -182,7 +182,7 @@ void kern_grid(struct kern *k, int n, const tsr_extent *const *blocks, tsr_tv *v
 struct twin;
 bool twins_open(struct lower *L); /* before the first cluster; false: no memory, recorded */
 void twins_close(struct lower *L);
-struct twin *twin_form(struct lower *L, int cluster); /* NULL: it has none, or no memory (recorded) */
+struct twin *twin_form(struct lower *L, int cluster); /* NULL: no memory (recorded) */
 const struct twin *twin_find(const struct lower *L, const struct twin *form); /* NULL: this is the first of its form */
 bool twin_keep(struct lower *L, struct twin *form);   /* the plan's last step was written for it */
 /* Adds the step of a cluster that is like an earlier one. */

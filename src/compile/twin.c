@@ -1,25 +1,28 @@
 /* twin.c: clusters that are alike share one program, which is written once.
  *
  * The layers of a network are the same clusters over other values, and writing a tile program is most of what lowering
- * a cluster costs. What the writing looks at is the cluster's FORM: the nodes from its roots down to the values that
- * have memory, in a fixed order, each with its op, type, attributes and sources (by their numbers in this list); of a
- * value that has memory its type, and which of the others lie in the same slot. Two clusters of one form get programs
- * that are equal instruction for instruction, so the later one takes the program, grid and reports of the earlier
- * step, and its slots stand where those of the same number stood.
+ * a cluster costs. What a program computes is the cluster's FORM: the nodes from its roots down to the values that have
+ * memory, in a fixed order; of each that is computed its op, type, attributes, sources (by their numbers in this list)
+ * and whether it is a root; of a value that has memory its type. A program that was written for one cluster is right
+ * for every cluster of its form, so the later one takes the program, grid and reports of the earlier step, and its
+ * slots stand where those of the same number stood. (No two nodes have one slot: items of tuples are interned.)
  *
- * Literals are part of a form with their bytes, since a splat becomes a constant of the program. Clusters with bodies
- * or with very many nodes have no form. Comments in emitted text name the nodes of the first cluster. */
-#include <stdlib.h>
+ * Literals are part of a form with their bytes, since a splat becomes a constant of the program. Comments in emitted
+ * text name the nodes of the first cluster. */
 #include <string.h>
 
 #include "compile/lower.h"
 #include "graph/attr.h"
 
-enum { NODES_MOST = 512, KNOWN = 1 << 16, MEMORY = 1 << 17, STORED = 1 << 18 };
+/* Marks of nodes: above all numbers of sources, so that the words of a form can be read in one way only. */
+#define READ (UINT64_C(1) << 32)
+#define COMPUTED (UINT64_C(1) << 33)
+#define ROOT (UINT64_C(1) << 34)
 
 struct twin {
     int step, n;             /* step: written for it */
     const tsr_node **node;   /* (n) */
+    bool *read;              /* (n) a value in memory and no literal: only its type counts */
     int *arg;                /* (args of the step) number of the node whose slot it is; -1: an extent */
     size_t words;
     uint64_t *word, hash;
@@ -39,76 +42,55 @@ static int slot_of(const struct lower *L, const tsr_node *n) {
 
 /* ---- forms ---- */
 
-static int by_place(const void *a, const void *b) {
-    int x = *(const int *)a, y = *(const int *)b;
-    return (x > y) - (x < y);
-}
-
-static bool meet(struct lower *L, int pos, int *n) {
+static void meet(struct lower *L, int pos, int *n) {
     struct twins *t = &L->twins;
-    if (t->mark[pos] == t->turn) return true;
-    if (lower_node(L, pos)->nfn || *n == NODES_MOST) return false;
+    if (t->mark[pos] == t->turn) return;
     t->mark[pos] = t->turn;
     t->number[pos] = *n;
     t->found[(*n)++] = pos;
-    return true;
 }
 
-/* All nodes of the form: the cluster's own by their places, then what they lead to in the order in which they do. A
- * node that all layers share was made in the first of them, so its own place would tell them apart. 0: no form. */
+/* All nodes of the form: the cluster's own as they joined it, then what they lead to in the order in which they do. (A
+ * node that all layers share was made in the first of them: its place among all nodes would tell them apart.) */
 static int find_nodes(struct lower *L, int cluster) {
     struct twins *t = &L->twins;
     const struct cluster *cl = &L->cluster.v[cluster];
-    int n = 0, own = (int)cl->node.n;
+    int n = 0;
     t->turn++;
-    if (own > NODES_MOST) return 0;
-    int *sorted = arena_array(&L->mem, (size_t)own + 1, sizeof *sorted);
-    if (!sorted) return 0;
-    memcpy(sorted, cl->node.v, (size_t)own * sizeof *sorted);
-    qsort(sorted, (size_t)own, sizeof *sorted, by_place);
-    for (int i = 0; i < own; i++)
-        if (!meet(L, sorted[i], &n)) return 0;
+    for (size_t i = 0; i < cl->node.n; i++) meet(L, cl->node.v[i], &n);
     for (int i = 0; i < n; i++) {
         const tsr_node *u = lower_node(L, t->found[i]);
-        for (int j = 0; j < u->nsrc && !has_memory(L, u, cluster); j++)
-            if (!meet(L, u->src[j]->pos, &n)) return 0;
+        for (int j = 0; j < u->nsrc && !has_memory(L, u, cluster); j++) meet(L, u->src[j]->pos, &n);
     }
     return n;
 }
 
-static void put(struct twin *w, uint64_t x) {
-    w->word[w->words++] = x;
-    w->hash = hash_mix(w->hash, x);
-}
+static void put(struct twin *w, uint64_t x) { w->word[w->words++] = x; }
 
-static void put_node(struct lower *L, struct twin *w, int i, int cluster) {
+/* The ops in their order spread forms well enough; the rest is compared. */
+static void put_node(struct lower *L, struct twin *w, int i) {
     const tsr_node *n = w->node[i];
-    bool memory = has_memory(L, n, cluster), known = !memory || n->op == TSR_OP_CONST;
-    int slot = memory ? slot_of(L, n) : -1, first = i;
-    for (int j = 0; j < i && slot >= 0; j++)
-        if (first == i && has_memory(L, w->node[j], cluster) && slot_of(L, w->node[j]) == slot) first = j;
-    put(w, (known ? n->op | (uint64_t)KNOWN : 0) |
-        (memory ? MEMORY : L->at[n->pos].stored ? STORED : 0));
+    put(w, w->read[i] ? READ : COMPUTED | n->op | (L->at[n->pos].stored ? ROOT : 0));
+    w->hash = hash_mix(w->hash, w->word[w->words - 1]);
     put(w, (uintptr_t)n->type);
-    put(w, (uint64_t)first);
-    put(w, known ? attrs_hash(1, n->nattr, n->attr) : 0);
-    for (int j = 0; j < n->nsrc && !memory; j++) put(w, (uint64_t)L->twins.number[n->src[j]->pos]);
+    for (int j = 0; j < n->nsrc && !w->read[i]; j++) put(w, (uint64_t)L->twins.number[n->src[j]->pos]);
 }
 
 struct twin *twin_form(struct lower *L, int cluster) {
-    const struct cluster *cl = &L->cluster.v[cluster];
     struct twin *w = arena_alloc(&L->mem, sizeof *w);
-    if (!w || !(w->n = find_nodes(L, cluster))) return NULL;
-    size_t room = 2 + cl->root.n;
-    for (int i = 0; i < w->n; i++) room += 4 + (size_t)lower_node(L, L->twins.found[i])->nsrc;
+    size_t room = 0;
+    if (!w) return NULL;
+    w->n = find_nodes(L, cluster);
+    for (int i = 0; i < w->n; i++) room += 2 + (size_t)lower_node(L, L->twins.found[i])->nsrc;
     w->node = arena_array(&L->mem, (size_t)w->n, sizeof *w->node);
+    w->read = arena_array(&L->mem, (size_t)w->n, sizeof *w->read);
     w->word = arena_array(&L->mem, room, sizeof *w->word);
-    if (!w->node || !w->word) return NULL;
-    for (int i = 0; i < w->n; i++) w->node[i] = lower_node(L, L->twins.found[i]);
-    put(w, (uint64_t)cl->kind);
-    put(w, cl->hero < 0 ? UINT64_MAX : (uint64_t)L->twins.number[cl->hero]);
-    for (size_t i = 0; i < cl->root.n; i++) put(w, (uint64_t)L->twins.number[cl->root.v[i]]);
-    for (int i = 0; i < w->n; i++) put_node(L, w, i, cluster);
+    if (!w->node || !w->read || !w->word) return NULL;
+    for (int i = 0; i < w->n; i++) {
+        w->node[i] = lower_node(L, L->twins.found[i]);
+        w->read[i] = has_memory(L, w->node[i], cluster) && w->node[i]->op != TSR_OP_CONST;
+        put_node(L, w, i);
+    }
     return w;
 }
 
@@ -117,12 +99,10 @@ struct twin *twin_form(struct lower *L, int cluster) {
 static bool same_form(const void *item, const void *key, void *user) {
     const struct twin *a = item, *b = key;
     (void)user;
-    if (a->n != b->n || a->words != b->words || memcmp(a->word, b->word, a->words * sizeof *a->word)) return false;
+    if (a->words != b->words || memcmp(a->word, b->word, a->words * sizeof *a->word)) return false;
     for (int i = 0; i < a->n; i++) {
         const tsr_node *x = a->node[i], *y = b->node[i];
-        if (x->op != y->op) continue; /* both are values in memory */
-        if (x->op == TSR_OP_PARAM || x->op == TSR_OP_ITEM) continue;
-        if (x->nattr != y->nattr || !attrs_equal(x->nattr, x->attr, y->attr)) return false;
+        if (!a->read[i] && (x->nattr != y->nattr || !attrs_equal(x->nattr, x->attr, y->attr))) return false;
     }
     return true;
 }
@@ -139,7 +119,7 @@ bool twin_keep(struct lower *L, struct twin *form) {
         form->arg[i] = -1;
         for (int j = 0; j < form->n && s->arg[i].kind == PLAN_ARG_SLOT && form->arg[i] < 0; j++)
             if (slot_of(L, form->node[j]) == s->arg[i].slot) form->arg[i] = j;
-        if (form->arg[i] < 0 && s->arg[i].kind == PLAN_ARG_SLOT) return true; /* a slot of nobody's: not for others */
+        if (form->arg[i] < 0 && s->arg[i].kind == PLAN_ARG_SLOT) TSR_BUG("a slot of none of the kernel's nodes");
     }
     return map_put(L->c, &L->twins.map, form->hash, form);
 }
@@ -168,7 +148,7 @@ bool twins_open(struct lower *L) {
     map_init(&t->map);
     t->mark = arena_array(&L->mem, (size_t)L->n + 1, sizeof *t->mark);
     t->number = arena_array(&L->mem, (size_t)L->n + 1, sizeof *t->number);
-    t->found = arena_array(&L->mem, NODES_MOST, sizeof *t->found);
+    t->found = arena_array(&L->mem, (size_t)L->n + 1, sizeof *t->found);
     return t->mark && t->number && t->found;
 }
 

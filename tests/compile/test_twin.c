@@ -5,6 +5,7 @@
 #include "compile/plan.h"
 #include "harness.h"
 #include "tessera/ops.h"
+#include "tessera/prim.h"
 #include "tessera/run.h"
 #include "tessera/transform.h"
 
@@ -39,7 +40,8 @@ static int kernels(const tsr_plan *p) {
     return n;
 }
 
-/* f on random values, compiled and interpreted. */
+/* f on random values, compiled and interpreted: few digits, so that products are exact and roundings behind them agree.
+ */
 static void compare(tsr_ctx *c, tsr_fn *f) {
     tsr_node *arg[SHOWN], *got[SHOWN], *want[SHOWN];
     struct rng *r = test_rng();
@@ -50,7 +52,7 @@ static void compare(tsr_ctx *c, tsr_fn *f) {
         const tsr_type *t = tsr_fn_param_type(f, i);
         CHECK(tsr_type_ints(t, dim));
         for (int j = 0; j < t->rank; j++) count *= dim[j];
-        for (int64_t j = 0; j < count; j++) v[j] = (float)rng_uniform(r) - 0.5f;
+        for (int64_t j = 0; j < count; j++) v[j] = (float)((int)rng_below(r, 17) - 8) / 16;
         arg[i] = tsr_tensor(c, t->dtype, t->rank, dim, v);
     }
     if (!CHECK(!tsr_run(c, f, n, arg, got)) || !CHECK(!tsr_interpret(c, f, n, arg, want))) return;
@@ -116,11 +118,29 @@ TEST(gradients_share_too) {
 
 /* ---- what is not alike ---- */
 
-/* Two products, each a kernel with something done to its results (rows of one shape would become one kernel). */
+/* Two products, each a kernel with something done to its results (rows of one shape would become one kernel), that
+ * differ in one respect. */
+enum difference { SAME, LITERAL, OP, EXTENT, DTYPE, SHARED, SOURCES, AXIS, ROOT, DIFFERENCES };
+
+static tsr_node *narrow_and_back(tsr_ctx *c, tsr_node *x, tsr_dtype t) {
+    return tsr_cast(c, tsr_cast(c, x, t), TSR_F32);
+}
+
+/* The second product's end; the first one's with d SAME. */
+static tsr_node *ending(tsr_ctx *c, tsr_node *t, enum difference d, bool second) {
+    tsr_node *by = tsr_num(c, t, second && d == LITERAL ? 3 : 2), *e = tsr_exp(c, t);
+    switch (d) {
+        case OP: return second ? tsr_sub(c, t, by) : tsr_mul(c, t, by);
+        case DTYPE: return narrow_and_back(c, t, second ? TSR_BF16 : TSR_F16);
+        case SOURCES: return second ? tsr_sub(c, t, e) : tsr_sub(c, e, t);
+        default: return tsr_mul(c, t, by);
+    }
+}
+
 TEST(differences_keep_programs_apart) {
-    enum { SAME, LITERAL, OP, EXTENT, SHARED, AXIS, DIFFERENCES };
-    static const char *const name[] = {"same", "literal", "op", "extent", "shared source", "axis"};
-    for (int i = 0; i < DIFFERENCES; i++) {
+    static const char *const name[] = {"same", "literal", "op", "extent", "dtype", "shared source",
+        "order of sources", "axis", "root"};
+    for (enum difference i = SAME; i < DIFFERENCES; i++) {
         tsr_ctx *c = test_ctx();
         tsr_scope *scope = tsr_scope_begin(c);
         test_case("%s", name[i]);
@@ -130,11 +150,37 @@ TEST(differences_keep_programs_apart) {
         tsr_node *b = matrix(c, WIDE, wide, "b"), *b2 = matrix(c, wide, WIDE, "b2");
         tsr_node *s = tsr_matmul(c, a, a2);
         tsr_node *t = tsr_matmul(c, b, i == SHARED ? b : i == AXIS ? tsr_transpose(c, b2, (int[]){1, 0}) : b2);
-        tsr_node *by = tsr_num(c, t, i == LITERAL ? 3 : 2);
-        tsr_node *out[2] = {tsr_mul(c, s, tsr_num(c, s, 2)), i == OP ? tsr_sub(c, t, by) : tsr_mul(c, t, by)};
-        expect(c, tsr_fn_end(c, 2, out), 2, i == SAME ? 1 : 2);
+        tsr_node *out[3] = {ending(c, s, i, false), ending(c, t, i, true), t};
+        expect(c, tsr_fn_end(c, i == ROOT ? 3 : 2, out), 2, i == SAME ? 1 : 2);
         tsr_scope_end(c, scope);
     }
+}
+
+/* ---- what is alike all the same ---- */
+
+/* Of a value in memory only the type counts: not which op made it, nor with which attributes. */
+TEST(what_made_a_value_does_not_matter) {
+    tsr_ctx *c = test_ctx();
+    tsr_scope *scope = tsr_scope_begin(c);
+    tsr_fn_begin(c, "read");
+    tsr_node *x = matrix(c, WIDE, WIDE, "x"), *y = matrix(c, WIDE, WIDE, "y"), *out[3], *from[3];
+    from[0] = x, from[1] = tsr_cumsum(c, x, 0), from[2] = tsr_cumsum(c, y, 1);
+    for (int i = 0; i < 3; i++) out[i] = tsr_matmul(c, from[i], y);
+    expect(c, tsr_fn_end(c, 3, out), 5, 3); /* two sums, three products that share a program */
+    tsr_scope_end(c, scope);
+}
+
+/* Items of tuples stand in slots of their own, and which of them is read first does not matter either. */
+TEST(items_of_tuples) {
+    tsr_ctx *c = test_ctx();
+    tsr_scope *scope = tsr_scope_begin(c);
+    tsr_fn_begin(c, "items");
+    tsr_node *x[2] = {matrix(c, WIDE, WIDE, "x"), matrix(c, WIDE, WIDE, "y")};
+    tsr_node *sorted = tsr_prim_sort(c, 2, x, 1, 1, false, true);
+    tsr_node *a = tsr_item(c, sorted, 0), *b = tsr_item(c, sorted, 1);
+    tsr_node *out[2] = {tsr_matmul(c, a, b), tsr_matmul(c, b, a)};
+    expect(c, tsr_fn_end(c, 2, out), 2, 1);
+    tsr_scope_end(c, scope);
 }
 
 /* x * x and x * y are one form but for who is who. */
@@ -145,6 +191,20 @@ TEST(one_buffer_is_not_two) {
     tsr_node *x = matrix(c, WIDE, WIDE, "x"), *y = matrix(c, WIDE, WIDE, "y"), *z = matrix(c, WIDE, WIDE, "z");
     tsr_node *out[3] = {tsr_matmul(c, x, x), tsr_matmul(c, x, y), tsr_matmul(c, y, z)};
     expect(c, tsr_fn_end(c, 3, out), 3, 2);
+    tsr_scope_end(c, scope);
+}
+
+/* Single elements, which both sums compute where they use them. */
+TEST(clusters_of_many_nodes) {
+    enum { MANY = 520 };
+    tsr_ctx *c = test_ctx();
+    tsr_scope *scope = tsr_scope_begin(c);
+    tsr_fn_begin(c, "many");
+    tsr_node *x = matrix(c, 1, MANY, "x"), *part[MANY], *out[2];
+    for (int j = 0; j < MANY; j++) part[j] = tsr_slice(c, x, 1, j, j + 1, 1);
+    for (int i = 0; i < 2; i++)
+        out[i] = tsr_sum(c, tsr_concat(c, MANY - i, part, 1), 1, (int[]){1}, false);
+    expect(c, tsr_fn_end(c, 2, out), 2, 2);
     tsr_scope_end(c, scope);
 }
 
