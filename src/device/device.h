@@ -51,6 +51,8 @@ struct device_ops {
     /* May be NULL: nothing is compiled in the background. Waits until every kernel that was compiled so far is as fast
      * as it will be; EIO when some could not be made so (they still run). */
     tsr_status (*settle)(struct device *d);
+    /* May be NULL. A plan has run to its end: what would take the processors from it may begin now. */
+    void (*rest)(struct device *d);
 
     /* How many there are, found without opening one; with 0, why says what is missing and how to get it. */
     int (*count)(tsr_ctx *c, char why[256]);

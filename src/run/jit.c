@@ -30,6 +30,7 @@ static tsr_status run_watched(struct runner *r, tsr_plan *p, struct plan_binding
     tsr_status s = watched ? watch_open(r, p, b, param, &w) : TSR_OK;
     if (!s) s = exec_run(r, p, b, param, result, w);
     watch_close(w);
+    if (r->d->ops->rest) r->d->ops->rest(r->d);
     return s;
 }
 

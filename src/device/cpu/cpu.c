@@ -150,6 +150,11 @@ static tsr_status cpu_settle(struct device *d) {
         "says why, TSR_CC names another compiler", failed);
 }
 
+static void cpu_rest(struct device *d) {
+    struct cpu *p = (struct cpu *)d;
+    if (p->jit) jit_rest(p->jit);
+}
+
 static int cpu_devices(tsr_ctx *c, char why[256]) {
     (void)c, (void)why;
     return 1;
@@ -159,5 +164,6 @@ const struct device_ops device_cpu = {
     .name = "cpu", .open = cpu_open, .close = cpu_close, .alloc = cpu_alloc, .free = cpu_free,
     .copy_in = cpu_copy, .copy_out = cpu_copy, .copy = cpu_copy, .compile = cpu_compile, .unload = cpu_unload,
     .launch = cpu_launch, .lib_has = cpu_lib_has, .lib_run = cpu_lib_run, .sync = cpu_sync, .settle = cpu_settle,
+    .rest = cpu_rest,
     .count = cpu_devices,
 };

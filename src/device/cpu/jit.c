@@ -1,9 +1,10 @@
 /* jit.c: units of kernels, the threads that have them compiled, and launches of compiled code.
  *
  * Adding a kernel only keeps its program. A unit is filled until its first launch, then closed; it is heated by the
- * time its kernels take on the VM until that passes HOT_SECONDS, then cut into parts that are queued: a short program
- * never pays for text, a compiler or even a thread. How a unit is cut depends on its programs alone, so that the parts
- * of another run are the same and found on disk; which part goes first is decided by heat.
+ * time its kernels take on the VM until that passes HOT_SECONDS; at the end of that run, or after LONG_SECONDS within
+ * one run, it is cut into parts that are queued: a short program never pays for text, a compiler or even a thread, and
+ * a first result does not wait for compilers that would take its processors. How a unit is cut depends on its programs
+ * alone, so that the parts of another run are the same and found on disk; which part goes first is decided by heat.
  *
  * Workers write the text and run the compiler. Each has a context of its own beside the device's (same allocator), so
  * what goes wrong in the background is nobody's error; of the device's context they read programs, which nobody
@@ -22,6 +23,7 @@
 #include "device/cpu/jit_cache.h"
 
 #define HOT_SECONDS 0.1
+#define LONG_SECONDS 1.0
 /* Instructions of a part: some tenths of a second of a compiler. */
 enum { PART_WEIGHT = 500, WORKERS_MOST = 8, LAZY_WORKERS = 2 };
 
@@ -43,6 +45,7 @@ struct worker {
 struct jit {
     tsr_ctx *c;
     bool now, asked; /* TSR_JIT; neither: lazy */
+    bool hot;        /* some unit is hot and not queued */
     struct jit_tool tool;
     struct jit_unit *units, *open;
     struct worker worker[WORKERS_MOST];
@@ -265,10 +268,20 @@ void jit_heat(struct jit *j, struct jit_kernel *k, double seconds) {
     if (u->state <= UNIT_CLOSED) {
         u->state = UNIT_CLOSED;
         k->seconds += seconds, u->heat += seconds;
-        if ((!j->now && u->heat < HOT_SECONDS) || j->pid != getpid()) return;
+        j->hot |= u->heat >= HOT_SECONDS;
+        if ((!j->now && u->heat < LONG_SECONDS) || j->pid != getpid()) return;
         enqueue(j, u);
     }
     if (j->now && j->pid == getpid()) await(j, k->unit);
+}
+
+void jit_rest(struct jit *j) {
+    if (!j->hot || j->pid != getpid()) return;
+    j->hot = false;
+    for (struct jit_unit *u = j->units, *next; u; u = next) { /* new parts stand before it */
+        next = u->next;
+        if (u->state == UNIT_CLOSED && u->heat >= HOT_SECONDS) enqueue(j, u);
+    }
 }
 
 int jit_settle(struct jit *j) {

@@ -38,6 +38,7 @@ bool jit_is_lazy(const struct jit *j);          /* nobody asked for compiled cod
 struct jit_kernel *jit_add(struct jit *j, const tsr_tile *program);
 /* Before and after a launch of k on the VM, which took `seconds`: may start the compiler, or wait for it (now). */
 void jit_heat(struct jit *j, struct jit_kernel *k, double seconds);
+void jit_rest(struct jit *j); /* a run has ended: may start the compiler */
 /* Compiles every kernel that was added so far, a compiler on each core, and waits: afterwards each has its code or
  * never will. Gives the number of units that could not be compiled. */
 int jit_settle(struct jit *j);
