@@ -173,10 +173,6 @@ static bool is_long(const struct emit_plan *k, const struct tile_inst *in) {
     }
 }
 
-static bool divides(const struct tile_inst *in) {
-    return in->op == TILE_ELEM && (in->sub == TSR_S_DIV || in->sub == TSR_S_SQRT || in->sub == TSR_S_RSQRT);
-}
-
 /* Does the loop write whole elements alone? Two 4-bit integers share a byte. */
 static bool writes_elements(const struct emit_plan *k, int32_t at) {
     const struct tile_inst *in = inst_at(k, at);
@@ -194,7 +190,7 @@ static bool wants_weaving(const struct emit_plan *k, int32_t group) {
     for (int32_t at = g->first; at <= g->last; at++) {
         if (k->member.v[at] != group) continue;
         if (!writes_elements(k, at)) return false;
-        members++, lengthy += is_long(k, inst_at(k, at)), waits |= divides(inst_at(k, at)) && k->strip.v[g->last];
+        members++, lengthy += is_long(k, inst_at(k, at)), waits |= k->strip.v[at];
     }
     return (lengthy > 0 || (waits && members <= SHORT)) && lengthy <= WEAVE_LONG && members <= FOLD_MEMBERS &&
            is_free(k, group);

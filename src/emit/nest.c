@@ -127,9 +127,17 @@ static size_t argument_of(const struct writer *w, tsr_tv v) {
     return i;
 }
 
+/* Does a loop write rows that may go past the caches? Memory is busy enough then. */
+static bool streams_rows(const struct writer *w, const struct emit_group *g) {
+    bool any = false;
+    for (int32_t at = g->first; at <= g->last; at++)
+        any |= w->k->member.v[at] == (int32_t)(g - w->k->group.v) && w->k->strip.v[at];
+    return any;
+}
+
 /* Is group `group` a loop over rows behind the first reduction? Returns how many such loops stand before it, -1 if it
- * is none of them; *all: how many there are. */
-static int turn_of(const struct writer *w, int32_t group, int *all) {
+ * is none of them; *all: how many there are. Those that stream count only where there is no other. */
+static int turn_of(const struct writer *w, int32_t group, bool streaming, int *all) {
     enum { ROWS = 128 };
     int32_t first = 0;
     int turn = -1;
@@ -140,10 +148,11 @@ static int turn_of(const struct writer *w, int32_t group, int *all) {
         int64_t n = 1;
         for (int x = 0; x < g->rank; x++) n *= g->extent[x];
         if (g->last < first || inst_at(w, g->last)->region != 0 || n < ROWS) continue;
+        if (!streaming && streams_rows(w, g)) continue;
         if (i == group) turn = *all;
         ++*all;
     }
-    return turn;
+    return *all || streaming ? turn : turn_of(w, group, true, all);
 }
 
 /* Loops whose turns are blocks of the one row ask for a few lines in each. */
@@ -154,7 +163,7 @@ static bool asks_in_turns(const struct emit_group *g) {
 /* A kernel that reduces rows computes much for each byte: its later loops ask for the rows of the instance after the
  * next, each for its part of them, at once or in turns: block: the number of the turn, as text, of `blocks`. */
 static void write_ahead(struct writer *w, int32_t group, const char *block, int64_t blocks) {
-    int all, turn = turn_of(w, group, &all);
+    int all, turn = turn_of(w, group, false, &all);
     for (int32_t at = 0; turn >= 0 && at < w->k->group.v[group].last; at++) {
         const struct tile_inst *in = inst_at(w, at);
         struct str by, s;
