@@ -11,7 +11,7 @@
 #include "tile/vmath_text.h"
 
 extern const char tsr_text_prelude_c[], tsr_text_prelude_c99[], tsr_text_blocks[], tsr_text_helpers_c[],
-    tsr_text_parts_c[], tsr_text_lib_fft[];
+    tsr_text_parts_c[], tsr_text_lib_fft[], tsr_text_lib_linalg[], tsr_text_lib_eigen[];
 
 void module_text_init(struct module_text *t, tsr_ctx *c) {
     *t = (struct module_text){.kernels = 0};
@@ -263,7 +263,8 @@ static bool put_library(struct module *m, struct str *out, const char *used) {
 #define X(part) tsr_text_vmath_##part,
         VMATH_PARTS(X)
 #undef X
-        tsr_text_blocks, tsr_text_helpers_c, tsr_text_parts_c, tsr_text_lib_fft};
+        tsr_text_blocks, tsr_text_helpers_c, tsr_text_parts_c, tsr_text_lib_fft,
+        tsr_text_lib_linalg, tsr_text_lib_eigen};
     return emit_library_put(out, m->c, sizeof part / sizeof *part, part, used);
 }
 

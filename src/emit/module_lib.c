@@ -1,20 +1,16 @@
-/* module_lib.c: library steps as calls of the functions of parts_c.inc (sort, top_k, scatter, select_and_scatter,
- * rng_bits) and of lib_fft.inc. The others (factorizations) are refused by name.
+/* module_lib.c: library steps as calls of the functions of parts_c.inc: sort, top_k, scatter, select_and_scatter,
+ * rng_bits; module_linalg.c has the others.
  *
  * What depends on dtypes is written here (how an update meets what is there), what depends on dimension numbers is
  * worked out here as expressions of sizes (device/cpu/lib_index.c does the same with numbers). */
 #include <string.h>
 
-#include "emit/lib_text.h"
 #include "emit/module_text.h"
 #include "emit/text.h"
 #include "graph/gather.h"
-#include "tessera/prim.h"
-
-#include "emit/lib_fft.inc" /* how much room it takes */
 
 static const struct lib { const char *name; } known[] = {{"sort"}, {"top_k"}, {"scatter"}, {"select_and_scatter"},
-    {"rng_bits"}, {"fft"}};
+    {"rng_bits"}};
 
 static bool refuse(struct module *m, const struct plan_step *st, const char *what) {
     if (!m->failed) err_set(m->c, TSR_EUNSUPPORTED, "%s: %s %s: use an engine file (-o FILE.tsr), which has every "
@@ -202,20 +198,14 @@ static bool scatter(struct module *m, struct str *s, const tsr_plan *p, const st
 
 /* ---- select_and_scatter, rng_bits ---- */
 
-static void put_ints(struct str *s, const char *name, int n, const int64_t *v) {
-    str_printf(s, "        const vm_i64 %s[%d] = {", name, n ? n : 1);
-    for (int i = 0; i < n; i++) str_printf(s, "%s%lld", i ? ", " : "", (long long)v[i]);
-    str_put(s, n ? "};\n" : "1};\n");
-}
-
 static bool select(struct module *m, struct str *s, const tsr_plan *p, const struct plan_step *st) {
     const tsr_type *x = type_of(p, st, 0);
     bool wide = is_narrow(x->dtype);
     if (x->dtype == TSR_BOOL) return refuse(m, st, "of bool cannot be written in C");
     str_put(s, "        "), module_dims(m, s, "xd", x);
     str_put(s, "        "), module_dims(m, s, "sd", type_of(p, st, 1));
-    put_ints(s, "window", x->rank, st->ints + 1), put_ints(s, "stride", x->rank, st->ints + 1 + x->rank);
-    put_ints(s, "low", x->rank, st->ints + 1 + 2 * x->rank);
+    module_ints(s, "window", x->rank, st->ints + 1), module_ints(s, "stride", x->rank, st->ints + 1 + x->rank);
+    module_ints(s, "low", x->rank, st->ints + 1 + 2 * x->rank);
     const char *type = emit_type(x->dtype);
     str_printf(s, "        tsr_select_%s(%d, xd, sd, window, stride, low, %d, (const %s *)", emit_suffix(x->dtype),
         x->rank, (int)st->ints[0], type);
@@ -249,30 +239,11 @@ static bool rng_bits(struct module *m, struct str *s, const tsr_plan *p, const s
     return true;
 }
 
-/* ---- fft ---- */
-
-static int64_t fft_room(const struct plan_step *st) { return tsr_fft_room((int)st->ints[1], st->ints + 2, 1); }
-static bool several_irfft(const struct plan_step *st) { return st->ints[0] == TSR_IRFFT && st->ints[1] > 1; }
-
-/* Room: where lines are worked on, then for irfft over several axes a copy of the operand. */
-static void fft(struct module *m, struct str *s, const tsr_plan *p, const struct plan_step *st) {
-    const tsr_type *x = type_of(p, st, 0);
-    int axes = (int)st->ints[1];
-    str_put(s, "        "), module_dims(m, s, "xd", x);
-    str_put(s, "        "), module_dims(m, s, "yd", type_of(p, st, 1));
-    put_ints(s, "length", axes, st->ints + 2);
-    str_printf(s, "        struct tsr_fft_call f = {.slots = 1, .how = %d, .axes = %d, .rank = %d, .wide = %d};\n",
-        (int)st->ints[0], axes, x->rank, x->dtype == TSR_F64 || x->dtype == TSR_C128);
-    str_put(s, "        f.length = length, f.xdim = xd, f.ydim = yd, f.room = more;\n        f.x = ");
-    put_slot(s, p, st, 0), str_put(s, ", f.y = "), put_slot(s, p, st, 1);
-    if (several_irfft(st)) str_printf(s, ", f.copy = more + %lld", (long long)fft_room(st));
-    str_put(s, ";\n        tsr_fft_run(&f);\n");
-}
-
 /* ---- the step ---- */
 
 bool module_lib(struct module *m, struct str *s, const struct module_plan *q, const struct plan_step *st, int number) {
     bool has_it = false;
+    if (module_linalg_has(st)) return module_linalg(m, s, q->p, st), true;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) has_it |= !strcmp(st->lib, known[i].name);
     if (!has_it) return refuse(m, st, "has no C text");
     for (int i = 0; i < st->narg; i++)
@@ -282,19 +253,16 @@ bool module_lib(struct module *m, struct str *s, const struct module_plan *q, co
     if (!strcmp(st->lib, "select_and_scatter")) return select(m, s, q->p, st);
     if (!strcmp(st->lib, "rng_bits")) return rng_bits(m, s, q->p, st);
     if (!strcmp(st->lib, "sort")) sort(m, s, q->p, st);
-    else if (!strcmp(st->lib, "fft")) fft(m, s, q->p, st);
     else top_k(m, s, q->p, st);
     return true;
 }
 
 void module_lib_need(struct module *m, struct module_sum *sum, const tsr_plan *p, const struct plan_step *st) {
     const tsr_type *t = type_of(p, st, 0);
-    if (!strcmp(st->lib, "sort") && t->rank)
+    if (module_linalg_has(st)) module_linalg_need(m, sum, p, st);
+    else if (!strcmp(st->lib, "sort") && t->rank)
         module_sum_times(m, sum, t->extent[st->ints[0]], 32 + 8 * (st->ints[1] - 1));
     else if (!strcmp(st->lib, "sort")) sum->n += 64 + 8 * st->ints[1];
     else if (!strcmp(st->lib, "top_k")) module_sum_times(m, sum, t->extent[t->rank - 1], 32);
-    else if (!strcmp(st->lib, "fft")) {
-        if (several_irfft(st)) module_sum_bytes(m, sum, t);
-        sum->n += fft_room(st);
-    } else if (is_narrow(t->dtype)) module_sum_times(m, sum, type_elements(m->c, t), 4);
+    else if (is_narrow(t->dtype)) module_sum_times(m, sum, type_elements(m->c, t), 4);
 }

@@ -100,6 +100,12 @@ void module_dims(struct module *m, struct str *s, const char *name, const tsr_ty
     str_put(s, t->rank ? "};\n" : "1};\n");
 }
 
+void module_ints(struct str *s, const char *name, int n, const int64_t *v) {
+    str_printf(s, "        const vm_i64 %s[%d] = {", name, n ? n : 1);
+    for (int i = 0; i < n; i++) str_printf(s, "%s%lld", i ? ", " : "", (long long)v[i]);
+    str_put(s, n ? "};\n" : "1};\n");
+}
+
 const char *module_dtype_text(const tsr_type *t) { return tsr_dtype_name(t->dtype); }
 
 static int64_t round64(int64_t n) { return (n + 63) & ~(int64_t)63; }

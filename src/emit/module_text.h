@@ -46,8 +46,9 @@ struct module {
 void module_extent(struct module *m, struct str *s, const tsr_extent *e);  /* a number, or an expression of s[] */
 void module_bytes(struct module *m, struct str *s, const tsr_type *t);     /* bytes of a tensor */
 void module_count(struct module *m, struct str *s, const tsr_type *t);     /* its elements */
-void module_dims(struct module *m, struct str *s, const char *name, const tsr_type *t); /* const vm_i64 name[] = {..};
-    */
+/* "const vm_i64 name[] = {..};" */
+void module_dims(struct module *m, struct str *s, const char *name, const tsr_type *t);
+void module_ints(struct str *s, const char *name, int n, const int64_t *v);
 bool module_value(struct module *m, const tsr_extent *e, int64_t *v);      /* constants alone; false: recorded */
 const char *module_dtype_text(const tsr_type *t);
 
@@ -79,6 +80,9 @@ bool module_control(struct module *m, struct str *s, const struct module_plan *q
 void module_control_need(struct module *m, struct module_sum *sum, const tsr_plan *p, const struct plan_step *st);
 bool module_lib(struct module *m, struct str *s, const struct module_plan *q, const struct plan_step *st, int number);
 void module_lib_need(struct module *m, struct module_sum *sum, const tsr_plan *p, const struct plan_step *st);
+bool module_linalg_has(const struct plan_step *st); /* module_linalg.c */
+void module_linalg(struct module *m, struct str *s, const tsr_plan *p, const struct plan_step *st);
+void module_linalg_need(struct module *m, struct module_sum *sum, const tsr_plan *p, const struct plan_step *st);
 void module_step_need(struct module *m, struct module_sum *sum, const tsr_plan *p, const struct plan_step *st);
 
 /* module_layout.c: where temporaries lie. */
