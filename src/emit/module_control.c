@@ -104,19 +104,50 @@ static void put_slice(struct module *m, struct str *s, const tsr_plan *p, const 
     str_put(s, ") / trips;\n");
 }
 
-static bool whole_slices(struct module *m, const tsr_plan *p, const struct plan_step *st, int from, int n) {
-    for (int i = from; i < from + n; i++)
-        if (tsr_dtype_of(module_arg_type(p, st, i)->dtype)->block == 2)
-            return err_set(m->c, TSR_EUNSUPPORTED, "%s: %s takes slices of 4-bit elements; a C file cannot: convert "
-                "to 8 bits", m->o->name, st->label), m->failed = true, false;
-    return true;
+/* Slices of 4-bit elements may begin inside a byte: they are handed over in a memory of their own, nameN for parameter
+ * (result) N of the body. NULL: the slice is another one. */
+static const tsr_type *own_slice(const struct plan_step *st, bool result, int i) {
+    const tsr_plan *b = st->sub[0];
+    const tsr_type *t = result ? b->slot.v[b->result.v[i]].type : b->param.v[i];
+    return tsr_dtype_of(t->dtype)->block == 2 ? t : NULL;
 }
 
-static bool scan(struct module *m, struct str *s, const tsr_plan *p, const struct plan_step *st) {
-    int n = st->ncarry, nx = st->nxs, np = (int)st->sub[0]->param.n, nr = (int)st->sub[0]->result.n, ny = nr - n;
+static void put_own_memory(struct module *m, struct str *s, const struct plan_step *st, bool result, int i) {
+    const tsr_type *t = own_slice(st, result, i);
+    if (!t) return;
+    str_printf(s, "        char *const %s%d = rest;\n        rest += tsr_round64(", result ? "y" : "x", i);
+    module_bytes(m, s, t), str_put(s, ");\n");
+}
+
+/* Slice t of argument arg for the body's parameter or result i: its address, and what is done before and behind. */
+static void put_slice_in(struct module *m, struct str *s, const tsr_plan *p, const struct plan_step *st, int arg,
+    int i) {
+    const tsr_type *own = own_slice(st, false, i);
+    if (own) {
+        str_printf(s, "            a[%d] = x%d, tsr_move_4(x%d, 0, ", i, i, i);
+        module_slot(s, p, st->arg[arg].slot), str_put(s, ", t * "), module_count(m, s, own);
+        str_put(s, ", "), module_count(m, s, own), str_put(s, ");\n");
+    } else str_printf(s, "            a[%d] = ", i), put_slice(m, s, p, st, arg);
+}
+static void put_slice_out(struct module *m, struct str *s, const tsr_plan *p, const struct plan_step *st, int arg,
+    int i) {
+    if (own_slice(st, true, i)) str_printf(s, "            r[%d] = y%d;\n", i, i);
+    else str_printf(s, "            r[%d] = ", i), put_slice(m, s, p, st, arg);
+}
+static void put_slice_back(struct module *m, struct str *s, const tsr_plan *p, const struct plan_step *st, int arg,
+    int i) {
+    const tsr_type *own = own_slice(st, true, i);
+    if (!own) return;
+    str_put(s, "            tsr_move_4("), module_slot(s, p, st->arg[arg].slot), str_put(s, ", t * ");
+    module_count(m, s, own), str_printf(s, ", y%d, 0, ", i), module_count(m, s, own), str_put(s, ");\n");
+}
+
+static void scan(struct module *m, struct str *s, const tsr_plan *p, const struct plan_step *st) {
+    int n = st->ncarry, nx = st->nxs, np = (int)st->sub[0]->param.n, nr = (int)st->sub[0]->result.n;
     int out = n + nx, implicit = out + nr;
-    if (!whole_slices(m, p, st, n, nx) || !whole_slices(m, p, st, out + n, ny)) return false;
     put_carry(m, s, p, st, n, out);
+    for (int i = n; i < n + nx; i++) put_own_memory(m, s, st, false, i);
+    for (int i = n; i < nr; i++) put_own_memory(m, s, st, true, i);
     put_places(s, "const void *", "a", np), put_places(s, "void *", "r", nr);
     for (int i = n + nx; i < np; i++) put_assign(s, "a", i, p, st, implicit + i - n - nx);
     str_put(s, "        const vm_i64 trips = "), module_extent(m, s, st->trips);
@@ -124,20 +155,20 @@ static bool scan(struct module *m, struct str *s, const tsr_plan *p, const struc
     str_put(s, st->reverse ? "            const vm_i64 t = trips - 1 - turn;\n"
         : "            const vm_i64 t = turn;\n");
     str_printf(s, "            for (int i = 0; i < %d; i++) a[i] = now[i], r[i] = next[i];\n", n);
-    for (int i = 0; i < nx; i++) str_printf(s, "            a[%d] = ", n + i), put_slice(m, s, p, st, n + i);
-    for (int i = 0; i < ny; i++) str_printf(s, "            r[%d] = ", n + i), put_slice(m, s, p, st, out + n + i);
+    for (int i = n; i < n + nx; i++) put_slice_in(m, s, p, st, i, i);
+    for (int i = n; i < nr; i++) put_slice_out(m, s, p, st, out + i, i);
     str_put(s, "            (void)t;\n            "), put_sub(m, s, st, 0, "a", "r", "rest");
+    for (int i = n; i < nr; i++) put_slice_back(m, s, p, st, out + i, i);
     str_printf(s, "            tsr_turn(%d, now, next, home, spare);\n        }\n", n);
     put_carry_home(m, s, p, st, n, out);
-    return true;
 }
 
-bool module_control(struct module *m, struct str *s, const struct module_plan *q, const struct plan_step *st) {
+void module_control(struct module *m, struct str *s, const struct module_plan *q, const struct plan_step *st) {
     switch (st->kind) {
-    case STEP_CALL: call(m, s, q->p, st); return true;
-    case STEP_COND: cond(m, s, q->p, st); return true;
-    case STEP_WHILE: while_loop(m, s, q->p, st); return true;
-    default: return scan(m, s, q->p, st);
+    case STEP_CALL: call(m, s, q->p, st); break;
+    case STEP_COND: cond(m, s, q->p, st); break;
+    case STEP_WHILE: while_loop(m, s, q->p, st); break;
+    default: scan(m, s, q->p, st);
     }
 }
 
@@ -146,6 +177,10 @@ void module_control_need(struct module *m, struct module_sum *sum, const tsr_pla
     bool carries = st->kind == STEP_WHILE || st->kind == STEP_SCAN;
     int64_t most = 0;
     for (int i = 0; carries && i < st->ncarry; i++) module_sum_bytes(m, sum, module_arg_type(p, st, out + i));
+    for (int i = st->ncarry; st->kind == STEP_SCAN && i < st->ncarry + st->nxs; i++)
+        if (own_slice(st, false, i)) module_sum_bytes(m, sum, own_slice(st, false, i));
+    for (int i = st->ncarry; st->kind == STEP_SCAN && i < (int)st->sub[0]->result.n; i++)
+        if (own_slice(st, true, i)) module_sum_bytes(m, sum, own_slice(st, true, i));
     if (m->o->symbolic) str_put(&sum->s, " + ");
     for (int i = 0; i < st->nsub; i++) {
         const struct module_plan *sub = module_find(m, st->sub[i]);

@@ -9,16 +9,6 @@
 #include "emit/text.h"
 #include "graph/gather.h"
 
-static const struct lib { const char *name; } known[] = {{"sort"}, {"top_k"}, {"scatter"}, {"select_and_scatter"},
-    {"rng_bits"}};
-
-static bool refuse(struct module *m, const struct plan_step *st, const char *what) {
-    if (!m->failed) err_set(m->c, TSR_EUNSUPPORTED, "%s: %s %s: use an engine file (-o FILE.tsr), which has every "
-        "operation", m->o->name, st->label, what);
-    m->failed = true;
-    return false;
-}
-
 static bool is_narrow(tsr_dtype t) {
     return tsr_dtype_of(t)->kind == TSR_KIND_FLOAT && t != TSR_F32 && t != TSR_F64;
 }
@@ -27,14 +17,59 @@ static const tsr_type *type_of(const tsr_plan *p, const struct plan_step *st, in
     return module_arg_type(p, st, i);
 }
 
+/* 4-bit integers are worked on as 8-bit ones, unpacked in front of the call (put_unpacked). */
+static bool is_packed(const tsr_plan *p, const struct plan_step *st, int i) {
+    return tsr_dtype_of(type_of(p, st, i)->dtype)->block == 2;
+}
+
+static tsr_dtype dtype_of(const tsr_plan *p, const struct plan_step *st, int i) {
+    tsr_dtype t = type_of(p, st, i)->dtype;
+    return t == TSR_I4 ? TSR_I8 : t == TSR_U4 ? TSR_U8 : t;
+}
+
 static void put_slot(struct str *s, const tsr_plan *p, const struct plan_step *st, int i) {
-    module_slot(s, p, st->arg[i].slot);
+    if (is_packed(p, st, i)) str_printf(s, "u%d", i);
+    else module_slot(s, p, st->arg[i].slot);
+}
+
+static bool any_packed(const tsr_plan *p, const struct plan_step *st) {
+    bool any = false;
+    for (int i = 0; i < st->narg; i++) any |= is_packed(p, st, i);
+    return any;
+}
+
+/* Where a kernel's own room begins: behind what was unpacked. */
+static const char *room(const tsr_plan *p, const struct plan_step *st) { return any_packed(p, st) ? "room" : "more"; }
+
+static int operands(const struct plan_step *st) {
+    return !strcmp(st->lib, "sort") ? st->narg / 2 : !strcmp(st->lib, "scatter") ? 3
+        : !strcmp(st->lib, "select_and_scatter") ? 2 : 1;
+}
+
+static void put_unpacked(struct module *m, struct str *s, const tsr_plan *p, const struct plan_step *st) {
+    if (any_packed(p, st)) str_put(s, "        char *room = more;\n");
+    for (int i = 0; i < st->narg; i++) {
+        if (!is_packed(p, st, i)) continue;
+        str_printf(s, "        vm_u8 *const u%d = (vm_u8 *)room;\n        room += tsr_round64(", i);
+        module_count(m, s, type_of(p, st, i)), str_put(s, ");\n");
+        if (i >= operands(st)) continue;
+        str_printf(s, "        tsr_unpack_4(u%d, ", i), module_slot(s, p, st->arg[i].slot), str_put(s, ", ");
+        module_count(m, s, type_of(p, st, i)), str_printf(s, ", %d);\n", type_of(p, st, i)->dtype == TSR_I4);
+    }
+}
+
+static void put_packed(struct module *m, struct str *s, const tsr_plan *p, const struct plan_step *st) {
+    for (int i = operands(st); i < st->narg; i++) {
+        if (!is_packed(p, st, i)) continue;
+        str_put(s, "        tsr_pack_4("), module_slot(s, p, st->arg[i].slot), str_printf(s, ", u%d, ", i);
+        module_count(m, s, type_of(p, st, i)), str_put(s, ");\n");
+    }
 }
 
 /* ---- sort, top_k ---- */
 
 static void put_sorted(struct str *s, const tsr_plan *p, const struct plan_step *st, int x, int y) {
-    tsr_dtype t = type_of(p, st, x)->dtype;
+    tsr_dtype t = dtype_of(p, st, x);
     const tsr_dtype_info *d = tsr_dtype_of(t);
     static const uint64_t inf[TSR_DTYPE_COUNT] = {[TSR_F64] = 0x7ff0000000000000u, [TSR_F32] = 0x7f800000u,
         [TSR_F16] = 0x7c00u, [TSR_BF16] = 0x7f80u, [TSR_F8E5M2] = 0x7cu, [TSR_F8E4M3] = 0x7eu};
@@ -57,7 +92,7 @@ static void sort(struct module *m, struct str *s, const tsr_plan *p, const struc
     else str_put(s, "1");
     str_put(s, ", (vm_i64)1");
     for (int i = axis + 1; i < t->rank; i++) str_put(s, " * "), module_extent(m, s, t->extent[i]);
-    str_printf(s, ", %d, %d, more);\n", (int)st->ints[2], (int)st->ints[3]);
+    str_printf(s, ", %d, %d, %s);\n", (int)st->ints[2], (int)st->ints[3], room(p, st));
 }
 
 static void top_k(struct module *m, struct str *s, const tsr_plan *p, const struct plan_step *st) {
@@ -66,7 +101,7 @@ static void top_k(struct module *m, struct str *s, const tsr_plan *p, const stru
     str_put(s, ";\n        tsr_top_k(&o, (vm_i32 *)"), put_slot(s, p, st, 2), str_put(s, ", (vm_i64)1");
     for (int i = 0; i + 1 < t->rank; i++) str_put(s, " * "), module_extent(m, s, t->extent[i]);
     str_put(s, ", "), module_extent(m, s, t->extent[t->rank - 1]);
-    str_printf(s, ", %lld, more);\n", (long long)st->ints[0]);
+    str_printf(s, ", %lld, %s);\n", (long long)st->ints[0], room(p, st));
 }
 
 /* ---- scatter ---- */
@@ -138,11 +173,10 @@ static void put_starts(struct module *m, struct str *s, const struct dims *d, co
 }
 
 /* How one update meets what is there, as a function; narrow floats meet as f32. */
-static bool put_meet(struct module *m, const struct plan_step *st, tsr_dtype t, int64_t how, const char *name) {
+static void put_meet(struct module *m, tsr_dtype t, int64_t how, const char *name) {
     static const tsr_scalar fn[] = {TSR_S_ADD, TSR_S_ADD, TSR_S_MUL, TSR_S_MIN, TSR_S_MAX};
     static const tsr_scalar fn_bool[] = {TSR_S_OR, TSR_S_OR, TSR_S_AND, TSR_S_AND, TSR_S_OR};
-    bool complex = tsr_dtype_of(t)->kind == TSR_KIND_COMPLEX, wide = how && is_narrow(t);
-    if (complex && how > 2) return refuse(m, st, "by the order of complex numbers cannot be written in C");
+    bool wide = how && is_narrow(t);
     struct str *s = &m->bodies;
     tsr_dtype y = wide ? TSR_F32 : t;
     char from[80], to[64];
@@ -153,7 +187,6 @@ static bool put_meet(struct module *m, const struct plan_step *st, tsr_dtype t, 
     if (!how) str_put(s, from);
     else put_call(s, t == TSR_BOOL ? fn_bool[how] : fn[how], y, 2, (const char *const[]){to, from});
     str_put(s, ";\n}\n");
-    return true;
 }
 
 static void put_widen(struct module *m, struct str *s, const tsr_plan *p, const struct plan_step *st, int arg,
@@ -167,22 +200,25 @@ static void put_widen(struct module *m, struct str *s, const tsr_plan *p, const 
         arg), str_put(s, ")[i]);\n");
 }
 
-static bool scatter(struct module *m, struct str *s, const tsr_plan *p, const struct plan_step *st, int number) {
+static void scatter(struct module *m, struct str *s, const tsr_plan *p, const struct plan_step *st) {
     struct dims d = read_dims(st->ints);
     const tsr_type *x = type_of(p, st, 0), *index = type_of(p, st, 1), *u = type_of(p, st, 2);
     bool wide = d.how && is_narrow(x->dtype);
     int size[TSR_MAX_RANK];
     char name[96];
     for (int i = 0; i < TSR_MAX_RANK; i++) size[i] = -1;
-    snprintf(name, sizeof name, "%s_meet%d", module_find(m, p)->name, number);
-    if (!put_meet(m, st, x->dtype, d.how, name)) return false;
+    snprintf(name, sizeof name, "%s_meet%d", module_find(m, p)->name,
+        (int)(st - p->step.v));
+    put_meet(m, dtype_of(p, st, 0), d.how, name);
     put_axes(m, s, &d, x, index, u, size);
     put_starts(m, s, &d, x, u, size);
     if (wide) put_widen(m, s, p, st, 0, false);
     else {
         str_put(s, "        if ("), put_slot(s, p, st, 3), str_put(s, " != "), put_slot(s, p, st, 0);
         str_put(s, ") tsr_copy("), put_slot(s, p, st, 3), str_put(s, ", "), put_slot(s, p, st, 0), str_put(s, ", ");
-        module_bytes(m, s, x), str_put(s, ");\n");
+        if (is_packed(p, st, 0)) module_count(m, s, x);
+        else module_bytes(m, s, x);
+        str_put(s, ");\n");
     }
     str_printf(s, "        tsr_scatter(%d, axis, %d, start, ", u->rank, d.n_map);
     if (d.vector_axis < index->rank) put_stride(m, s, index, (int)d.vector_axis);
@@ -193,21 +229,20 @@ static bool scatter(struct module *m, struct str *s, const tsr_plan *p, const st
     else put_slot(s, p, st, 3);
     str_put(s, ", "), put_slot(s, p, st, 2), str_printf(s, ", %s);\n", name);
     if (wide) put_widen(m, s, p, st, 3, true);
-    return true;
 }
 
 /* ---- select_and_scatter, rng_bits ---- */
 
-static bool select(struct module *m, struct str *s, const tsr_plan *p, const struct plan_step *st) {
+static void select(struct module *m, struct str *s, const tsr_plan *p, const struct plan_step *st) {
     const tsr_type *x = type_of(p, st, 0);
-    bool wide = is_narrow(x->dtype);
-    if (x->dtype == TSR_BOOL) return refuse(m, st, "of bool cannot be written in C");
+    tsr_dtype t = dtype_of(p, st, 0);
+    bool wide = is_narrow(t);
     str_put(s, "        "), module_dims(m, s, "xd", x);
     str_put(s, "        "), module_dims(m, s, "sd", type_of(p, st, 1));
     module_ints(s, "window", x->rank, st->ints + 1), module_ints(s, "stride", x->rank, st->ints + 1 + x->rank);
     module_ints(s, "low", x->rank, st->ints + 1 + 2 * x->rank);
-    const char *type = emit_type(x->dtype);
-    str_printf(s, "        tsr_select_%s(%d, xd, sd, window, stride, low, %d, (const %s *)", emit_suffix(x->dtype),
+    const char *type = emit_type(t);
+    str_printf(s, "        tsr_select_%s(%d, xd, sd, window, stride, low, %d, (const %s *)", emit_suffix(t),
         x->rank, (int)st->ints[0], type);
     put_slot(s, p, st, 0), str_printf(s, ", (const %s *)", type), put_slot(s, p, st, 1);
     str_printf(s, ", (%s *)(void *)", wide ? "vm_f32" : type);
@@ -215,15 +250,14 @@ static bool select(struct module *m, struct str *s, const tsr_plan *p, const str
     else put_slot(s, p, st, 2);
     str_put(s, ");\n");
     if (wide) put_widen(m, s, p, st, 2, true);
-    return true;
 }
 
-static bool rng_bits(struct module *m, struct str *s, const tsr_plan *p, const struct plan_step *st) {
+static void rng_bits(struct module *m, struct str *s, const tsr_plan *p, const struct plan_step *st) {
     const tsr_type *state = type_of(p, st, 0), *bits = type_of(p, st, 2);
     int batch = state->rank - 1;
     int64_t words;
     int bytes = tsr_dtype_of(bits->dtype)->bytes;
-    if (!module_value(m, state->extent[batch], &words)) return false;
+    if (!module_value(m, state->extent[batch], &words)) return;
     str_put(s, "        "), module_dims(m, s, "dim", bits);
     str_put(s, "        vm_i64 n = 1, states = 1;\n");
     str_printf(s, "        for (int i = 0; i < %d; i++) states *= dim[i];\n", batch);
@@ -236,29 +270,35 @@ static bool rng_bits(struct module *m, struct str *s, const tsr_plan *p, const s
     put_slot(s, p, st, 1), str_printf(s, " + i * %d, ", (int)words);
     if (st->ints[0]) str_put(s, "n, ");
     str_printf(s, "%d, ", bytes), put_slot(s, p, st, 2), str_printf(s, " + i * n * %d);\n", bytes);
-    return true;
 }
 
 /* ---- the step ---- */
 
-bool module_lib(struct module *m, struct str *s, const struct module_plan *q, const struct plan_step *st, int number) {
-    bool has_it = false;
+static const struct lib {
+    const char *name;
+    void (*put)(struct module *m, struct str *s, const tsr_plan *p, const struct plan_step *st);
+} known[] = {
+    {"sort", sort}, {"top_k", top_k}, {"scatter", scatter}, {"select_and_scatter", select}, {"rng_bits", rng_bits},
+};
+
+bool module_lib(struct module *m, struct str *s, const struct module_plan *q, const struct plan_step *st) {
     if (module_linalg_has(st)) return module_linalg(m, s, q->p, st), true;
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) has_it |= !strcmp(st->lib, known[i].name);
-    if (!has_it) return refuse(m, st, "has no C text");
-    for (int i = 0; i < st->narg; i++)
-        if (tsr_dtype_of(type_of(q->p, st, i)->dtype)->block == 2)
-            return refuse(m, st, "of 4-bit integers has no C text");
-    if (!strcmp(st->lib, "scatter")) return scatter(m, s, q->p, st, number);
-    if (!strcmp(st->lib, "select_and_scatter")) return select(m, s, q->p, st);
-    if (!strcmp(st->lib, "rng_bits")) return rng_bits(m, s, q->p, st);
-    if (!strcmp(st->lib, "sort")) sort(m, s, q->p, st);
-    else top_k(m, s, q->p, st);
-    return true;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (strcmp(st->lib, known[i].name)) continue;
+        put_unpacked(m, s, q->p, st);
+        known[i].put(m, s, q->p, st);
+        put_packed(m, s, q->p, st);
+        return true;
+    }
+    if (!m->failed) err_set(m->c, TSR_EUNSUPPORTED, "%s: %s has no C text: use an engine file (-o FILE.tsr), which has "
+        "every operation", m->o->name, st->label);
+    return m->failed = true, false;
 }
 
 void module_lib_need(struct module *m, struct module_sum *sum, const tsr_plan *p, const struct plan_step *st) {
     const tsr_type *t = type_of(p, st, 0);
+    for (int i = 0; i < st->narg; i++)
+        if (is_packed(p, st, i)) module_sum_times(m, sum, type_elements(m->c, type_of(p, st, i)), 1);
     if (module_linalg_has(st)) module_linalg_need(m, sum, p, st);
     else if (!strcmp(st->lib, "sort") && t->rank)
         module_sum_times(m, sum, t->extent[st->ints[0]], 32 + 8 * (st->ints[1] - 1));

@@ -159,7 +159,7 @@ static bool put_step(struct module *m, struct str *s, const struct module_plan *
     case STEP_KERNEL: put_kernel(m, s, q, st); break;
     case STEP_LIB:
         m->text->library_calls++;
-        ok = module_lib(m, s, q, st, i);
+        ok = module_lib(m, s, q, st);
         break;
     case STEP_COPY:
         str_put(s, "        tsr_copy("), module_slot(s, q->p, st->arg[0].slot), str_put(s, ", ");
@@ -171,7 +171,7 @@ static bool put_step(struct module *m, struct str *s, const struct module_plan *
             st->label,
             st->kind == STEP_HOST ? "calls a host function" : "speaks to other participants");
         return m->failed = true, false;
-    default: ok = module_control(m, s, q, st);
+    default: module_control(m, s, q, st);
     }
     str_put(s, "    }\n");
     return ok && !m->failed;

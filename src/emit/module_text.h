@@ -76,9 +76,9 @@ void module_sum_times(struct module *m, struct module_sum *sum, const tsr_extent
 
 /* module_control.c, module_lib.c: the text of a step, inside its block; and the bytes it needs behind the plan's own
  * temporaries. */
-bool module_control(struct module *m, struct str *s, const struct module_plan *q, const struct plan_step *st);
+void module_control(struct module *m, struct str *s, const struct module_plan *q, const struct plan_step *st);
 void module_control_need(struct module *m, struct module_sum *sum, const tsr_plan *p, const struct plan_step *st);
-bool module_lib(struct module *m, struct str *s, const struct module_plan *q, const struct plan_step *st, int number);
+bool module_lib(struct module *m, struct str *s, const struct module_plan *q, const struct plan_step *st);
 void module_lib_need(struct module *m, struct module_sum *sum, const tsr_plan *p, const struct plan_step *st);
 bool module_linalg_has(const struct plan_step *st); /* module_linalg.c */
 void module_linalg(struct module *m, struct str *s, const tsr_plan *p, const struct plan_step *st);

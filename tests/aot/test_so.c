@@ -87,7 +87,7 @@ static bool has_compiler(void) { return system("command -v cc >/dev/null 2>&1") 
 TEST(sizes_of_one_object) {
     tsr_ctx *c = test_ctx();
     static const char *const some[] = {"f32_functions", "norms", "contractions", "digits", "control", "libraries",
-        "transforms", "factors", "factors_of_size", "shared"};
+        "packed", "transforms", "factors", "factors_of_size", "shared"};
     if (!has_compiler()) SKIP("no C compiler: apt-get install gcc");
     for (int g = 0; g < GRAPHS; g++) {
         bool asked = false;

@@ -523,6 +523,35 @@ TEST(eigh_gives_the_matrix_back) {
     }
 }
 
+/* As the reference has it: numbers in the order (re, im), and one with a NaN wins over all others. */
+TEST(scatter_orders_complex_numbers) {
+    tsr_ctx *c = ctx = test_ctx();
+    static const double x[4][2] = {{1, 5}, {NAN, 0}, {2, 1}, {2, NAN}}, u[4][2] = {{1, 6}, {3, 0}, {NAN, 0}, {0, 0}};
+    static const double least[4][2] = {{1, 5}, {NAN, 0}, {NAN, 0}, {2, NAN}};
+    static const double most[4][2] = {{1, 6}, {NAN, 0}, {NAN, 0}, {2, NAN}};
+    for (int how = LIB_SCATTER_MIN; how <= LIB_SCATTER_MAX; how++)
+        for (int wide = 0; wide < 2; wide++) {
+            test_case("%s %s", how == LIB_SCATTER_MIN ? "min" : "max", wide ? "c128" : "c64");
+            tsr_dtype t = wide ? TSR_C128 : TSR_C64;
+            int64_t n[2] = {4, 1};
+            struct bench b = {.c = c};
+            lib_store_f64(t, tensor(&b, t, 1, n), 0, 4, &x[0][0]);
+            memcpy(tensor(&b, TSR_I32, 2, n), (int32_t[]){0, 1, 2, 3}, 16);
+            lib_store_f64(t, tensor(&b, t, 1, n), 0, 4, &u[0][0]);
+            void *y = tensor(&b, t, 1, n);
+            CHECK_EQ(run_bench(&b, "scatter", 9, (int64_t[]){how, 1, 0, 1, 0, 0, 1, 0, 0}), TSR_OK);
+            double got[4][2];
+            lib_load_f64(t, y, 0, 4, &got[0][0]);
+            for (int i = 0; i < 4; i++)
+                for (int k = 0; k < 2; k++) {
+                    double want = how == LIB_SCATTER_MIN ? least[i][k] : most[i][k];
+                    CHECK_MSG(got[i][k] == want || (isnan(got[i][k]) && isnan(want)), "element %d: %g, not %g", i,
+                        got[i][k], want);
+                }
+            release(&b);
+        }
+}
+
 TEST(unknown_kernel) {
     tsr_ctx *c = ctx = test_ctx();
     CHECK_EQ(lib_run("no_such", &(struct lib_call){.c = c}), TSR_ENOTFOUND);

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "device/cpu/lib.h"
+#include "tile/vmath.h"
 
 enum { GRAIN = 1 << 14 };
 
@@ -189,35 +190,14 @@ typedef void combine(int64_t n, void *y, int64_t ys, const void *u, int64_t us);
     COMBINE(mul_##T, T, (uint64_t)a *(uint64_t)b)       \
     COMBINE(min_##T, T, a < b ? a : b)                  \
     COMBINE(max_##T, T, a > b ? a : b)
-struct c64 { float re, im; };
-struct c128 { double re, im; };
-#define COMPLEXES(T)                                                                               \
-    static void add_##T(int64_t n, void *yp, int64_t ys, const void *up, int64_t us) {             \
-        struct T *y = yp;                                                                          \
-        const struct T *u = up;                                                                    \
-        for (int64_t i = 0; i < n; i++) y[i * ys].re += u[i * us].re, y[i * ys].im += u[i * us].im; \
-    }                                                                                              \
-    static void mul_##T(int64_t n, void *yp, int64_t ys, const void *up, int64_t us) {             \
-        struct T *y = yp;                                                                          \
-        const struct T *u = up;                                                                    \
-        for (int64_t i = 0; i < n; i++) {                                                          \
-            struct T a = y[i * ys], b = u[i * us];                                                 \
-            y[i * ys] = (struct T){a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};          \
-        }                                                                                          \
-    }                                                                                              \
-    static bool less_##T(struct T a, struct T b) { return a.re < b.re || (a.re == b.re && a.im < b.im); } \
-    static void min_##T(int64_t n, void *yp, int64_t ys, const void *up, int64_t us) {             \
-        struct T *y = yp;                                                                          \
-        const struct T *u = up;                                                                    \
-        for (int64_t i = 0; i < n; i++)                                                            \
-            if (less_##T(u[i * us], y[i * ys])) y[i * ys] = u[i * us];                             \
-    }                                                                                              \
-    static void max_##T(int64_t n, void *yp, int64_t ys, const void *up, int64_t us) {             \
-        struct T *y = yp;                                                                          \
-        const struct T *u = up;                                                                    \
-        for (int64_t i = 0; i < n; i++)                                                            \
-            if (less_##T(y[i * ys], u[i * us])) y[i * ys] = u[i * us];                             \
+/* complex numbers meet by the functions of vmath */
+#define COMPLEX_MEET(op, C)                                                                    \
+    static void op##_##C(int64_t n, void *yp, int64_t ys, const void *up, int64_t us) {        \
+        vm_##C *y = yp;                                                                        \
+        const vm_##C *u = up;                                                                  \
+        for (int64_t i = 0; i < n; i++) y[i * ys] = vm_##op##_##C(y[i * ys], u[i * us]);       \
     }
+#define COMPLEXES(C) COMPLEX_MEET(add, C) COMPLEX_MEET(mul, C) COMPLEX_MEET(min, C) COMPLEX_MEET(max, C)
 FLOATS(double)
 FLOATS(float)
 INTS(int64_t)
