@@ -76,13 +76,14 @@ static void put_tree(struct str *s, struct writer *w, const struct around *a, ts
             struct str both;
             const char *x[2] = {term[j].s, term[j + h].s};
             str_init(&both, w->k->c);
-            put_call(&both, tile_reduce_fn[op], t, 2, x);
+            both.failed = term[j].failed || term[j + h].failed;
+            if (!both.failed) put_call(&both, tile_reduce_fn[op], t, 2, x);
             str_release(&term[j]);
             term[j] = both;
         }
         live = live < h ? live : h;
     }
-    str_put(s, term[0].s);
+    if (!term[0].failed) str_put(s, term[0].s);
     for (int i = 0; i < a->n; i++) s->failed |= term[i].failed, str_release(&term[i]);
 }
 

@@ -13,7 +13,7 @@
 
 typedef void kernel_fn(const void *arg, const int64_t *grid, int64_t begin, int64_t end, char *scratch);
 
-enum { PROGRAMS = 12 };
+enum { PROGRAMS = 12, DOOMED = 4 };
 
 static bool has(const char *compiler) {
     char command[96];
@@ -114,4 +114,39 @@ TEST(random_programs_tcc) {
 TEST(random_programs_c99) { /* without GNU extensions in the text */
     if (!has("cc")) SKIP("no C compiler: cc is not on PATH");
     check_flags("cc", "-O1 -std=c99 -D__TINYC__ -lm");
+}
+
+/* ---- no memory ---- */
+
+struct doomed {
+    const tsr_tile *p;
+    enum emit_for what;
+};
+
+/* The kernel alone: test_library.c does this to the text in front of it. */
+static bool render(tsr_ctx *c, void *arg) {
+    const struct doomed *d = arg;
+    struct emit_plan k;
+    struct str text;
+    str_init(&text, c);
+    bool ok = emit_plan_init(&k, c, d->p, d->what);
+    if (ok) emit_c_kernel(&text, &k, "k");
+    ok = ok && !text.failed;
+    emit_plan_release(&k);
+    str_release(&text);
+    return ok;
+}
+
+TEST(every_failing_allocation_is_clean) {
+    for (int i = 0; i < DOOMED; i++) {
+        static struct gen g;
+        tsr_ctx *c = test_ctx();
+        if (!CHECK(random_program(c, &g))) return;
+        for (enum emit_for what = EMIT_FOR_CORE; what <= EMIT_FOR_HOST; what++) {
+            test_case("program %d for a %s", i, what == EMIT_FOR_CORE ? "core" : "host");
+            CHECK(torture(render, &(struct doomed){g.p, what}) > 20);
+        }
+        tsr_tile_free(g.p);
+        test_ctx_close(c);
+    }
 }

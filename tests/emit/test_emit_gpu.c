@@ -14,7 +14,7 @@
 
 #include "cl_run.inc"
 
-enum { PROGRAMS = 40, FEW = 8, GROUPS = 4, ARGS = BUFS + OUTS + 6 };
+enum { PROGRAMS = 40, FEW = 8, DOOMED = 3, GROUPS = 4, ARGS = BUFS + OUTS + 6 };
 
 struct kernels {
     struct gen g[PROGRAMS];
@@ -356,6 +356,7 @@ TEST(products_on_matrix_units) {
 
 struct doomed {
     const char *program; /* NULL: a product */
+    tsr_tile *made;      /* a program that is there already, instead */
     struct emit_gpu_target target;
 };
 static const char chain[] =
@@ -380,26 +381,45 @@ static bool render(tsr_ctx *c, void *arg) {
     struct emit_gpu_info info;
     struct str body, text;
     const char *why = "";
-    tsr_tile *p = d->program ? tsr_tile_read(c, d->program, "of the test") : product_program(c, &x);
+    tsr_tile *p = d->made ? tsr_tile_keep(d->made)
+        : d->program ? tsr_tile_read(c, d->program, "of the test") : product_program(c, &x);
     str_init(&body, c), str_init(&text, c);
     bool ok = p && emit_gpu_kernel(&body, c, p, &d->target, "k", &info, &why);
     CHECK_MSG(ok || !p || !why, "not claimed: %s", why ? why : ""); /* no memory is no reason */
-    if (ok) emit_gpu_prelude(&text, &d->target, body.s), str_put(&text, body.s);
+    if (ok && !d->made) emit_gpu_prelude(&text, &d->target, body.s), str_put(&text, body.s);
     ok = ok && !body.failed && !text.failed;
     str_release(&body), str_release(&text);
     tsr_tile_free(p);
     return ok;
 }
 
+static const char *const lang_name[] = {[EMIT_OPENCL] = "OpenCL C", [EMIT_CUDA] = "CUDA C", [EMIT_HIP] = "HIP"};
+
 TEST(every_failing_allocation_of_the_renderer_is_clean) {
     static const struct { const char *name, *program; } kernel[] = {{"chain", chain}, {"row", row}, {"product", NULL}};
     for (size_t i = 0; i < sizeof kernel / sizeof *kernel; i++)
-        for (enum emit_lang lang = EMIT_OPENCL; lang <= EMIT_CUDA; lang++) {
-            struct doomed d = {kernel[i].program, target_of(lang)};
+        for (enum emit_lang lang = EMIT_OPENCL; lang <= EMIT_HIP; lang++) {
+            struct doomed d = {.program = kernel[i].program, .target = target_of(lang)};
             d.target.tensor = lang == EMIT_CUDA;
-            test_case("%s in %s", kernel[i].name, lang == EMIT_CUDA ? "CUDA C" : "OpenCL C");
+            test_case("%s in %s", kernel[i].name, lang_name[lang]);
             CHECK(torture(render, &d) > 20);
         }
+}
+
+/* What those three do not reach: loops, branches, gathers, quantised blocks, windows of every kind. Kernels alone. */
+TEST(every_failing_allocation_of_random_programs_is_clean) {
+    for (int i = 0; i < DOOMED; i++) {
+        static struct gen g;
+        tsr_ctx *c = test_ctx();
+        if (!CHECK(random_program(c, &g))) return;
+        for (enum emit_lang lang = EMIT_OPENCL; lang <= EMIT_HIP; lang++) {
+            struct doomed d = {.made = g.p, .target = target_of(lang)};
+            test_case("program %d in %s", i, lang_name[lang]);
+            CHECK(torture(render, &d) > 20);
+        }
+        tsr_tile_free(g.p);
+        test_ctx_close(c);
+    }
 }
 
 /* ---- NVRTC ---- */
