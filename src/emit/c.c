@@ -50,7 +50,7 @@ static void write_arrays(struct writer *w) {
     for (tsr_tv v = 0; v < (tsr_tv)w->k->value.n; v++) {
         const struct emit_value *e = &w->k->value.v[v];
         if (e->home != EMIT_ARRAY || e->same != TSR_TV_NONE) continue;
-        if (e->memory && !w->k->rows.v[w->p->value.v[v].inst]) continue;
+        if (e->matrix || (e->memory && !w->k->rows.v[w->p->value.v[v].inst])) continue;
         const char *type = emit_type(tile_type_of(w->p, v)->dtype);
         put_line(w, "%s *const a%d = (%s *)(scratch + %zu);", type, v, type, e->offset);
     }
@@ -108,6 +108,7 @@ void put_origins(struct writer *w, int32_t group, int32_t at) {
 static void write_inst(struct writer *w, int32_t at) {
     const struct tile_inst *in = &w->p->inst.v[at];
     int32_t g = w->k->member.v[at];
+    if (!w->k->need.v[at]) return;
     if (g >= 0) {
         if (w->k->group.v[g].last != at) return;
         put_origins(w, g, at);

@@ -30,6 +30,7 @@ struct emit_value {
     tsr_tv same;      /* SAME, SPLAT: the other value */
     int32_t first, last; /* instructions between which an ARRAY is alive */
     size_t offset;    /* ARRAY: in scratch */
+    bool matrix;      /* ARRAY: a window that products alone use and read where it is, as d7 (host.c) */
     bool memory;      /* ARRAY, host: a window of a buffer that its users read where it is, as w7[] (host.c) */
 };
 /* Instructions that share a loop nest: members in program order, not necessarily neighbours (scalars stand between). */
@@ -53,6 +54,7 @@ struct emit_plan {
     enum emit_for what;
     VEC(struct emit_value) value;  /* by tsr_tv */
     VEC(struct emit_group) group;
+    VEC(bool) need;                /* by instruction: some store depends on it; else there is no text for it */
     VEC(int32_t) member;           /* by instruction: its group, or -1 */
     VEC(size_t) temp;              /* by instruction: offset of its own scratch (REDUCE, DOT, rows), if it has any */
     VEC(bool) rows;                /* by instruction: a window that its loop reads or writes through rows in scratch */
@@ -80,6 +82,7 @@ bool emit_conditional(const struct emit_plan *k, int32_t at);
 /* ---- host.c ---- */
 enum { EMIT_FOLD = 4 /* elements of a row that one turn of a folding loop combines */ };
 enum { EMIT_WEAVE = 4, EMIT_PIECE = 16 /* elements */ };
+enum { EMIT_DEPTH = 512, EMIT_PANEL = 128 }; /* of a product: depth and bytes of a panel's rows (helpers_c.inc) */
 void emit_host_choose(struct emit_plan *k);
 size_t emit_strip_bytes(const struct emit_plan *k, int32_t at); /* of a STORE that has a strip */
 /* The window of load `at` moves with the index of the instance; put: by how many elements, as text (s may be NULL). */

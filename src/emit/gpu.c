@@ -138,6 +138,7 @@ static void write_region(struct gpu *g, const struct tile_inst *in, int32_t at) 
 static void write_inst(struct gpu *g, int32_t at) {
     const struct tile_inst *in = &g->w.p->inst.v[at];
     int32_t group = g->w.k->member.v[at];
+    if (!g->w.k->need.v[at]) return;
     if (group >= 0) {
         if (g->w.k->group.v[group].last != at || g->staged.v[group] >= 0) return;
         put_origins(&g->w, group, at);

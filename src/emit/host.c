@@ -3,7 +3,7 @@
  * Memory. A loaded tile that several loops use need not be copied to scratch: where its window is dense along its last
  * axis and the program stores nothing in between (two arguments may be one buffer), the loops read the buffer again. A
  * window of one row that may leave out elements is read in place when it leaves out none (tsr_view), else from a filled
- * copy.
+ * copy. A matrix that products alone read is not copied either (tsr_matrix): they pack it from where it lies.
  *
  * Folding. The first two steps of a sum along a row take elements a quarter of the row apart (docs/tile.md). The loop
  * that makes the row runs over one quarter, computes the four elements of each place and combines them at once: where
@@ -71,6 +71,7 @@ bool emit_conditional(const struct emit_plan *k, int32_t at) {
     const tsr_tv *v = tile_operands(k->p, in);
     if (in->op == TILE_GATHER || in->op == TILE_SCATTER) return v[TILE_GS_MASK] != TSR_TV_NONE;
     if ((in->op != TILE_LOAD && in->op != TILE_STORE) || k->rows.v[at]) return false;
+    if (in->op == TILE_LOAD && k->value.v[in->result].matrix) return false;
     tsr_tv lo, hi;
     bool any = false;
     for (int i = 0; i < in->rank; i++) any |= emit_tested(k, at, i, &lo, &hi);
@@ -120,9 +121,31 @@ static bool is_memory(const struct emit_plan *k, int32_t at) {
     int64_t bytes = row_bytes(k, in);
     if (bytes == 0 || (!one_row && bytes < LEAST_ROW) || (tested ? !one_row : emit_conditional(k, at))) return false;
     for (int32_t u = at + 1; u < (int32_t)k->p->inst.n; u++)
-        for (int i = 0; i < inst_at(k, u)->n_operand; i++) {
+        for (int i = 0; k->need.v[u] && i < inst_at(k, u)->n_operand; i++) {
             tsr_tv v = tile_operands(k->p, inst_at(k, u))[i];
             if (v != TSR_TV_NONE && dense_root(k, v) == in->result && !reads_there(k, at, u, v)) return false;
+        }
+    return true;
+}
+
+static bool is_block(const struct emit_plan *k, const struct tile_inst *load) {
+    return tsr_dtype_of(tile_type_of(k->p, tile_operands(k->p, load)[TILE_BLK_BUF])->dtype)->kind == TSR_KIND_BLOCK;
+}
+
+/* A window whose elements outside are zeros and that products alone use need not be copied to be packed. */
+static bool is_matrix(const struct emit_plan *k, int32_t at) {
+    const struct tile_inst *in = inst_at(k, at);
+    if (in->op != TILE_LOAD || in->rank != 2 || k->member.v[at] < 0 || k->value.v[in->result].home != EMIT_ARRAY)
+        return false;
+    if (!tile_is_zero(k->p, tile_operands(k->p, in)[TILE_BLK_VALUE])) return false;
+    for (int32_t u = at + 1; u < (int32_t)k->p->inst.n; u++)
+        for (int i = 0; k->need.v[u] && i < inst_at(k, u)->n_operand; i++) {
+            const struct tile_inst *use = inst_at(k, u);
+            if (tile_operands(k->p, use)[i] != in->result) continue;
+            tsr_dtype t = tile_type_of(k->p, in->result)->dtype;
+            if (use->op != TILE_DOT || i > 1 || t != tile_type_of(k->p, use->result)->dtype) return false;
+            if (tsr_dtype_of(t)->kind == TSR_KIND_COMPLEX || is_block(k, in)) return false;
+            if (use->region != in->region || stored_before(k, at, u)) return false;
         }
     return true;
 }
@@ -132,7 +155,7 @@ static bool is_memory(const struct emit_plan *k, int32_t at) {
 /* The group whose loop may take the first steps of reduction `at`, or -1. */
 static int32_t folding_group(const struct emit_plan *k, int32_t at) {
     const struct tile_inst *in = inst_at(k, at);
-    if (in->op != TILE_REDUCE || (in->sub != TSR_REDUCE_SUM && in->sub != TSR_REDUCE_PROD)) return -1;
+    if (in->op != TILE_REDUCE || !k->need.v[at] || (in->sub != TSR_REDUCE_SUM && in->sub != TSR_REDUCE_PROD)) return -1;
     tsr_tv x = tile_operands(k->p, in)[0], r = dense_root(k, x);
     const struct tile_type *t = tile_type_of(k->p, x), *own = tile_type_of(k->p, r);
     const struct emit_value *e = &k->value.v[r];
@@ -153,7 +176,7 @@ static int32_t folding_group(const struct emit_plan *k, int32_t at) {
 static void drop_row(struct emit_plan *k, tsr_tv r) {
     int32_t g = k->value.v[r].group;
     for (int32_t u = 0; u < (int32_t)k->p->inst.n; u++)
-        for (int i = 0; i < inst_at(k, u)->n_operand; i++) {
+        for (int i = 0; k->need.v[u] && i < inst_at(k, u)->n_operand; i++) {
             tsr_tv v = tile_operands(k->p, inst_at(k, u))[i];
             if (v == TSR_TV_NONE || dense_root(k, v) != r || inst_at(k, u)->op == TILE_RESHAPE) continue;
             bool step = k->member.v[u] == g && inst_at(k, u)->op != TILE_TRANSPOSE;
@@ -208,6 +231,8 @@ static bool wants_strip(const struct emit_plan *k, int32_t at) {
 }
 
 void emit_host_choose(struct emit_plan *k) {
+    for (int32_t at = 0; at < (int32_t)k->p->inst.n; at++)
+        if (is_matrix(k, at)) k->value.v[inst_at(k, at)->result].matrix = true, k->rows.v[at] = false;
     for (int32_t at = 0; at < (int32_t)k->p->inst.n; at++)
         if (is_memory(k, at)) k->value.v[inst_at(k, at)->result].memory = true;
     for (int32_t at = 0; at < (int32_t)k->p->inst.n; at++) {

@@ -5,7 +5,8 @@
  * test. Any other window with bounds goes by rows: along its innermost axis what takes part is one range, so a row is
  * copied (filled, copied, filled) into scratch memory before the nest, or out of it behind the nest, and the nest
  * itself has no condition on memory. That is faster than a test for each element, and compilers have had bugs in
- * vectors of conditional loads (docs/design.md). Blocks of quantised elements become f32 in rows, too.
+ * vectors of conditional loads (docs/design.md). A load of several axes is one call, which joins axes that continue
+ * one another. Blocks of quantised elements become f32 in rows, too.
  *
  * What stays conditional (masked gathers, scatters, 4-bit elements under bounds) makes a nest that is marked as not
  * to be vectorised.
@@ -100,9 +101,42 @@ static void put_row(struct writer *w, struct str *s, int32_t at, const struct em
     str_printf(s, "%lld", (long long)n);
 }
 
+/* A window of several axes at once. */
+static void write_window(struct writer *w, int32_t at) {
+    const struct tile_inst *in = inst_at(w, at);
+    const tsr_tv *v = tile_operands(w->p, in);
+    tsr_dtype t = dtype_in_memory(w, in);
+    struct str other;
+    char name[24];
+    rows_name(w, at, name);
+    put_line(w, "{");
+    w->indent++;
+    put_line(w, "struct tsr_axis x[%d] = {", in->rank);
+    for (int i = 0; i < in->rank; i++) {
+        char from[16] = "0", to[16];
+        tsr_tv lo, hi;
+        emit_bounds(w->k, in, i, &lo, &hi);
+        snprintf(to, sizeof to, hi == TSR_TV_NONE ? "%d" : "v%d", hi == TSR_TV_NONE ? in->extent[i] : hi);
+        if (lo != TSR_TV_NONE) snprintf(from, sizeof from, "v%d", lo);
+        put_line(w, "    {%d, v%d, %s, %s, 0}%s", in->extent[i], v[TILE_BLK_AXES + i], from, to,
+            i + 1 < in->rank ? "," : "};");
+    }
+    str_init(&other, w->k->c);
+    put_other(w, &other, in, v[TILE_BLK_VALUE], t);
+    put_line(w, "tsr_window_%s(%s, v%d, v%d, %d, x, %s);", emit_type(t), name, v[TILE_BLK_BUF], v[TILE_BLK_BASE],
+        in->rank, other.s ? other.s : "");
+    w->out->failed |= other.failed;
+    str_release(&other);
+    close_loops(w, 1);
+}
+
 static void write_rows(struct writer *w, int32_t at, const struct emit_group *g) {
     const struct tile_inst *in = inst_at(w, at);
     tsr_dtype t = dtype_in_memory(w, in);
+    if (in->op == TILE_LOAD && g->rank > 1 && !is_block(t)) {
+        write_window(w, at);
+        return;
+    }
     struct str s;
     str_init(&s, w->k->c);
     for (int i = 0; i < g->rank - 1; i++) open_loop(w, g, i);
@@ -168,7 +202,7 @@ static void write_ahead(struct writer *w, int32_t group, const char *block, int6
         const struct tile_inst *in = inst_at(w, at);
         struct str by, s;
         int deeper = 1;
-        if (in->op != TILE_LOAD) continue;
+        if (in->op != TILE_LOAD || !w->k->need.v[at]) continue;
         str_init(&by, w->k->c), str_init(&s, w->k->c);
         if (emit_advances(w->k, at, &by)) {
             tsr_tv buf = tile_operands(w->p, in)[TILE_BLK_BUF];
@@ -203,7 +237,8 @@ static bool is_woven(const struct emit_group *g) { return g->weaves && !g->folds
 static bool has_work(const struct writer *w, const struct emit_group *g) {
     for (int32_t at = g->first; at <= g->last; at++) {
         if (!is_member(w, at)) continue;
-        bool there = w->k->rows.v[at] || (inst_at(w, at)->n_result && w->k->value.v[inst_at(w, at)->result].memory);
+        const struct emit_value *e = inst_at(w, at)->n_result ? &w->k->value.v[inst_at(w, at)->result] : NULL;
+        bool there = w->k->rows.v[at] || (e && (e->memory || e->matrix));
         if (!there || inst_at(w, at)->op != TILE_LOAD) return true;
     }
     return false;
@@ -240,9 +275,13 @@ static void write_strips(struct writer *w, const struct emit_group *g, bool behi
     }
 }
 
+static bool is_matrix(const struct writer *w, int32_t at) {
+    return inst_at(w, at)->n_result && w->k->value.v[inst_at(w, at)->result].matrix;
+}
+
 static void write_members(struct writer *w, const struct emit_group *g) {
     for (int32_t at = g->first; at <= g->last; at++)
-        if (is_member(w, at)) write_member(w, inst_at(w, at));
+        if (is_member(w, at) && !is_matrix(w, at)) write_member(w, inst_at(w, at));
 }
 
 /* Piece q of a turn: the members, with the loop's index `apart` elements further for each piece. */
@@ -256,7 +295,7 @@ static void open_piece(struct writer *w, const struct emit_group *g, int q, cons
 
 static void declare_pieces(struct writer *w, const struct emit_group *g) {
     for (int32_t at = g->first; g->weaves && at <= g->last; at++)
-        if (is_member(w, at)) declare_waiting(w, inst_at(w, at));
+        if (is_member(w, at) && !is_matrix(w, at)) declare_waiting(w, inst_at(w, at));
     w->effects = g->weaves ? WRITE_LATER : WRITE_AT_ONCE;
 }
 
@@ -392,12 +431,32 @@ static void write_nest(struct writer *w, const struct emit_group *g) {
 
 /* ---- memory ---- */
 
+/* "const struct tsr_matrix d26 = {v0, v25, v4, v14, 0, v22, 0, v20};" */
+static void declare_matrix(struct writer *w, const struct tile_inst *in) {
+    const tsr_tv *v = tile_operands(w->p, in);
+    struct str s;
+    str_init(&s, w->k->c);
+    str_printf(&s, "v%d, v%d, v%d, v%d", v[TILE_BLK_BUF], v[TILE_BLK_BASE], v[TILE_BLK_AXES], v[TILE_BLK_AXES + 1]);
+    for (int i = 0; i < 2; i++) {
+        tsr_tv lo, hi;
+        emit_bounds(w->k, in, i, &lo, &hi);
+        if (lo == TSR_TV_NONE) str_put(&s, ", 0");
+        else str_printf(&s, ", v%d", lo);
+        if (hi == TSR_TV_NONE) str_printf(&s, ", %d", in->extent[i]);
+        else str_printf(&s, ", v%d", hi);
+    }
+    put_line(w, "const struct tsr_matrix d%d = {%s};", in->result, s.s ? s.s : "");
+    w->out->failed |= s.failed;
+    str_release(&s);
+}
+
 /* The windows of loads that stay where they are. */
 static void declare_windows(struct writer *w, const struct emit_group *g) {
     for (int32_t at = g->first; at <= g->last; at++) {
         if (!is_member(w, at) || inst_at(w, at)->op != TILE_LOAD) continue;
         const struct tile_inst *in = inst_at(w, at);
         const tsr_tv *v = tile_operands(w->p, in);
+        if (w->k->value.v[in->result].matrix) declare_matrix(w, in);
         if (!w->k->value.v[in->result].memory) continue;
         const char *type = emit_type(dtype_in_memory(w, in));
         struct str s;

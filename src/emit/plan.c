@@ -11,7 +11,7 @@
  *
  * What only its own group uses is a register. The rest gets scratch memory for the stretch of instructions over which
  * it lives, first fit; a value used in a loop it was not made in lives to the loop's end. Carried tiles have one place
- * for the whole loop, and the next value is computed in that place when nobody reads the old one any more. */
+ * for the whole loop: the first value is made in it, and the next one is when nobody reads the old one any more. */
 #include "emit/emit.h"
 
 #include <string.h>
@@ -192,6 +192,19 @@ static bool join(struct planner *a, int32_t at) {
     return vec_push(k->c, &a->memory, w);
 }
 
+/* What nobody uses and changes no memory is left out of the text. Bounds and masks of windows are often such: they were
+ * computed before it was known that another guard implies them. */
+static void find_need(struct emit_plan *k) {
+    for (int32_t at = (int32_t)k->p->inst.n - 1; at >= 0; at--) {
+        const struct tile_inst *in = &k->p->inst.v[at];
+        k->need.v[at] |= is_store(in->op) || in->op >= TILE_FOR;
+        for (int i = 0; k->need.v[at] && i < in->n_operand; i++) {
+            tsr_tv v = tile_operands(k->p, in)[i];
+            if (v != TSR_TV_NONE) k->need.v[k->p->value.v[v].inst] = true;
+        }
+    }
+}
+
 /* Homes that follow from the instruction alone. */
 static void first_home(struct emit_plan *k, const struct tile_inst *in) {
     for (int i = 0; i < in->n_result; i++) {
@@ -213,6 +226,7 @@ static bool group_instructions(struct planner *a) {
     struct emit_plan *k = a->k;
     for (int32_t at = 0; at < (int32_t)a->p->inst.n; at++) {
         const struct tile_inst *in = &a->p->inst.v[at];
+        if (!k->need.v[at]) continue;
         first_home(k, in);
         bool one = in->n_result ? single(tile_type_of(a->p, in->result)) : false;
         struct emit_group shape = {0};
@@ -276,6 +290,7 @@ static bool choose_home(struct planner *a, int32_t at, tsr_tv v) {
 static bool choose_homes(struct planner *a) {
     for (int32_t at = 0; at < (int32_t)a->p->inst.n; at++) {
         const struct tile_inst *in = &a->p->inst.v[at];
+        if (!a->k->need.v[at]) continue;
         for (int i = 0; i < in->n_operand; i++)
             if (!choose_home(a, at, tile_operands(a->p, in)[i])) return false;
         bool whole = in->op == TILE_REDUCE || in->op == TILE_ARGREDUCE || in->op == TILE_SCAN || in->op == TILE_DOT ||
@@ -324,7 +339,7 @@ static void live(struct emit_plan *k) {
     }
     for (int32_t at = 0; at < (int32_t)p->inst.n; at++) {
         const struct tile_inst *in = &p->inst.v[at];
-        for (int i = 0; i < in->n_operand; i++) {
+        for (int i = 0; k->need.v[at] && i < in->n_operand; i++) {
             tsr_tv v = tile_operands(p, in)[i];
             if (v == TSR_TV_NONE) continue;
             while (k->value.v[v].home == EMIT_SAME) v = k->value.v[v].same;
@@ -424,10 +439,26 @@ static int64_t half_of(int64_t n) { /* greatest power of two below n; n > 1 */
 
 size_t emit_size(tsr_dtype t) { return t == TSR_I4 || t == TSR_U4 ? 1 : (size_t)tsr_dtype_of(t)->bytes; }
 
+/* Operands converted to the accumulator's dtype or packed, a panel that the stack has no room for. */
+static size_t dot_scratch(const struct emit_plan *k, const struct tile_inst *in) {
+    const tsr_tv *v = tile_operands(k->p, in);
+    tsr_dtype acc = tile_type_of(k->p, v[2])->dtype;
+    size_t n = 0, depth = (size_t)tile_type_of(k->p, v[0])->extent[1];
+    bool deep = depth > EMIT_DEPTH && k->what != EMIT_FOR_GROUPS;
+    for (int i = 0; i < 2; i++) {
+        const struct tile_type *t = tile_type_of(k->p, v[i]);
+        size_t bytes = ((size_t)tile_count(t) * emit_size(acc) + 63) & ~(size_t)63;
+        if (t->dtype != acc) n += bytes;
+        if (k->value.v[v[i]].matrix || (i == 0 && deep)) n += bytes;
+    }
+    return deep ? n + depth * EMIT_PANEL : n;
+}
+
 /* Bytes of scratch an instruction needs for itself. */
 static size_t own_scratch(const struct emit_plan *k, int32_t at) {
     const tsr_tile *p = k->p;
     const struct tile_inst *in = &p->inst.v[at];
+    if (!k->need.v[at]) return 0;
     if (k->rows.v[at] && (in->op == TILE_STORE || k->value.v[in->result].home != EMIT_ARRAY)) {
         const struct emit_group *g = &k->group.v[k->member.v[at]];
         size_t n = emit_size(in->op == TILE_STORE ? tile_type_of(p, tile_operands(p, in)[TILE_BLK_BUF])->dtype
@@ -443,14 +474,7 @@ static size_t own_scratch(const struct emit_plan *k, int32_t at) {
         if (k->fold.v[at] >= 0) return (size_t)tile_count(t) / EMIT_FOLD * emit_size(t->dtype);
         return n > 1 ? (size_t)(half_of(n) * inner) * emit_size(t->dtype) : 0;
     }
-    if (in->op == TILE_DOT) { /* operands converted to the accumulator's dtype */
-        const tsr_tv *v = tile_operands(p, in);
-        size_t z = emit_size(tile_type_of(p, v[2])->dtype), n = 0;
-        for (int i = 0; i < 2; i++)
-            if (tile_type_of(p, v[i])->dtype != tile_type_of(p, v[2])->dtype)
-                n += ((size_t)tile_count(tile_type_of(p, v[i])) * z + 63) & ~(size_t)63;
-        return n;
-    }
+    if (in->op == TILE_DOT) return dot_scratch(k, in);
     if (in->op == TILE_YIELD) { /* values on their way to carried places that others of them still read */
         size_t n = 0;
         for (int i = 0; i < in->n_operand; i++) {
@@ -492,7 +516,7 @@ static bool place(struct emit_plan *k) {
     for (size_t v = 0; ok && v < k->value.n; v++) {
         struct emit_value *e = &k->value.v[v];
         if (e->home != EMIT_ARRAY || e->same != TSR_TV_NONE) continue;
-        if (e->memory && !k->rows.v[k->p->value.v[v].inst]) continue;
+        if (e->matrix || (e->memory && !k->rows.v[k->p->value.v[v].inst])) continue;
         const struct tile_type *t = tile_type_of(k->p, (tsr_tv)v);
         struct span x = {e->first, e->last, (size_t)tile_count(t) * emit_size(t->dtype), &e->offset};
         ok = vec_push(k->c, &s, x);
@@ -520,7 +544,7 @@ static bool place(struct emit_plan *k) {
 static bool reads_late(const struct emit_plan *k, int32_t u, tsr_tv carry, int32_t g) {
     const struct tile_inst *in = &k->p->inst.v[u];
     struct planner a = {.p = k->p};
-    for (int j = 0; j < in->n_operand; j++) {
+    for (int j = 0; k->need.v[u] && j < in->n_operand; j++) {
         tsr_tv v = tile_operands(k->p, in)[j], r = v;
         if (v == TSR_TV_NONE) continue;
         while (k->value.v[r].home == EMIT_SAME) r = k->value.v[r].same;
@@ -530,8 +554,28 @@ static bool reads_late(const struct emit_plan *k, int32_t u, tsr_tv carry, int32
     return false;
 }
 
+static tsr_tv place_root(const struct emit_plan *k, tsr_tv v) { /* past reshapes */
+    while (v != TSR_TV_NONE && k->value.v[v].home == EMIT_SAME) v = k->value.v[v].same;
+    return v;
+}
+
+/* Is `next` a product that adds to carried tile `carry`, which nobody else reads then or later? An element of the sum
+ * is read before it is written. */
+static bool adds_in_place(const struct emit_plan *k, tsr_tv next, tsr_tv carry, int32_t end) {
+    int32_t dot = k->p->value.v[next].inst;
+    if (k->p->inst.v[dot].op != TILE_DOT || k->what == EMIT_FOR_GROUPS) return false;
+    for (int32_t u = k->p->value.v[carry].inst + 1; u < end; u++) {
+        const struct tile_inst *in = &k->p->inst.v[u];
+        for (int i = 0; k->need.v[u] && i < in->n_operand; i++)
+            if (place_root(k, tile_operands(k->p, in)[i]) == carry && emit_runs_at(k, u) >= dot && (u != dot || i < 2))
+                return false;
+    }
+    return true;
+}
+
 /* The next value of a carried tile may be computed in the carried tile's place when it is made by a mapped loop of the
- * loop's own region, and whoever reads the old value does so in step with that loop or before it. */
+ * loop's own region, and whoever reads the old value does so in step with that loop or before it; or by a product that
+ * adds to it. */
 static void carry_in_place(struct emit_plan *k, const struct tile_inst *yield) {
     const tsr_tile *p = k->p;
     const struct tile_inst *open = &p->inst.v[p->region.v[yield->region].opener];
@@ -540,11 +584,30 @@ static void carry_in_place(struct emit_plan *k, const struct tile_inst *yield) {
     for (int i = skip; i < yield->n_operand; i++) {
         tsr_tv next = tile_operands(p, yield)[i], carry = open->result + first + i - skip;
         struct emit_value *n = &k->value.v[next];
-        bool ok = n->home == EMIT_ARRAY && n->group >= 0 && n->same == TSR_TV_NONE &&
-                  p->value.v[next].region == yield->region && !k->rows.v[p->value.v[next].inst];
+        bool own = n->home == EMIT_ARRAY && n->same == TSR_TV_NONE && p->value.v[next].region == yield->region;
+        bool ok = own && n->group >= 0 && !k->rows.v[p->value.v[next].inst];
         for (int32_t u = p->value.v[carry].inst + 1; ok && u < open->match; u++)
             ok = !reads_late(k, u, carry, n->group);
-        if (ok) n->same = carry;
+        if (ok || (own && adds_in_place(k, next, carry, open->match))) n->same = carry;
+    }
+}
+
+/* A tile that a loop of this region fills for no one but the start of loop `at` is made where it is carried. */
+static void start_in_place(struct emit_plan *k, int32_t at) {
+    const struct tile_inst *open = &k->p->inst.v[at];
+    int skip = open->op == TILE_FOR ? 3 : 0, first = open->op == TILE_FOR;
+    for (int i = skip; i < open->n_operand; i++) {
+        tsr_tv init = tile_operands(k->p, open)[i], carry = open->result + first + i - skip;
+        struct emit_value *e = &k->value.v[init], *to = &k->value.v[carry];
+        int uses = 0;
+        if (e->home != EMIT_ARRAY || e->group < 0 || e->same != TSR_TV_NONE || e->memory || e->matrix) continue;
+        if (k->p->value.v[init].region != open->region || to->home != EMIT_ARRAY) continue;
+        for (int32_t u = 0; u < (int32_t)k->p->inst.n; u++)
+            for (int j = 0; k->need.v[u] && j < k->p->inst.v[u].n_operand; j++)
+                uses += place_root(k, tile_operands(k->p, &k->p->inst.v[u])[j]) == init;
+        if (uses != 1) continue;
+        e->same = carry;
+        if (e->first < to->first) to->first = e->first;
     }
 }
 
@@ -553,19 +616,23 @@ bool emit_plan_init(struct emit_plan *k, tsr_ctx *c, const tsr_tile *p, enum emi
     struct planner a = {.k = k, .p = p};
     bool ok = vec_reserve(c, &k->value, p->value.n + 1) && vec_reserve(c, &k->member, p->inst.n + 1) &&
               vec_reserve(c, &k->temp, p->inst.n + 1) && vec_reserve(c, &k->rows, p->inst.n + 1) &&
-              vec_reserve(c, &k->fold, p->inst.n + 1) && vec_reserve(c, &k->strip, p->inst.n + 1);
+              vec_reserve(c, &k->fold, p->inst.n + 1) && vec_reserve(c, &k->strip, p->inst.n + 1) &&
+              vec_reserve(c, &k->need, p->inst.n + 1);
     for (size_t i = 0; ok && i < p->value.n; i++)
         k->value.v[k->value.n++] = (struct emit_value){.group = -1, .same = TSR_TV_NONE};
     for (size_t i = 0; ok && i < p->inst.n; i++) {
         k->member.v[k->member.n++] = -1, k->temp.v[k->temp.n++] = 0;
-        k->rows.v[k->rows.n++] = k->strip.v[k->strip.n++] = false;
+        k->rows.v[k->rows.n++] = k->strip.v[k->strip.n++] = k->need.v[k->need.n++] = false;
         k->fold.v[k->fold.n++] = -1;
     }
+    if (ok) find_need(k);
     ok = ok && group_instructions(&a) && choose_homes(&a);
     if (ok) live(k), choose_rows(k);
     if (ok && what != EMIT_FOR_GROUPS) emit_host_choose(k);
     for (int32_t at = 0; ok && at < (int32_t)p->inst.n; at++)
         if (p->inst.v[at].op == TILE_YIELD) carry_in_place(k, &p->inst.v[at]);
+    for (int32_t at = 0; ok && what != EMIT_FOR_GROUPS && at < (int32_t)p->inst.n; at++)
+        if (p->inst.v[at].op == TILE_FOR || p->inst.v[at].op == TILE_WHILE) start_in_place(k, at);
     ok = ok && place(k);
     for (size_t v = 0; ok && v < k->value.n; v++)
         if (k->value.v[v].home == EMIT_ARRAY && k->value.v[v].same != TSR_TV_NONE)
@@ -583,4 +650,5 @@ void emit_plan_release(struct emit_plan *k) {
     vec_release(k->c, &k->rows);
     vec_release(k->c, &k->fold);
     vec_release(k->c, &k->strip);
+    vec_release(k->c, &k->need);
 }

@@ -48,7 +48,7 @@ void write_reduce_functions(struct writer *w) {
     static const char *const operand[2] = {"a", "b"};
     for (size_t i = 0; i < w->p->inst.n; i++) {
         const struct tile_inst *in = &w->p->inst.v[i];
-        if (in->op != TILE_REDUCE) continue;
+        if (in->op != TILE_REDUCE || !w->k->need.v[i]) continue;
         const struct tile_type *t = tile_type_of(w->p, tile_operands(w->p, in)[0]);
         char name[24];
         struct around a = around(t, in->axis);
@@ -260,27 +260,39 @@ void write_scan(struct writer *w, const struct tile_inst *in) {
 void write_dot(struct writer *w, const struct tile_inst *in, int32_t at) {
     const tsr_tv *v = tile_operands(w->p, in);
     const struct tile_type *a = tile_type_of(w->p, v[0]), *b = tile_type_of(w->p, v[1]), *r = tile_type_of(w->p, v[2]);
+    const char *type = emit_type(r->dtype);
     size_t own = w->k->temp.v[at];
     char name[4][24];
-    bool one[4];
     const tsr_tv value[4] = {v[0], v[1], v[2], in->result};
+    bool plain = tsr_dtype_of(r->dtype)->kind == TSR_KIND_COMPLEX; /* takes dense operands */
     put_line(w, "{");
     w->indent++;
     for (int i = 0; i < 4; i++) { /* operands of one element are variables: their addresses will do */
         const struct tile_type *t = tile_type_of(w->p, value[i]);
-        one[i] = tile_count(t) == 1;
-        if (one[i]) snprintf(name[i], sizeof name[i], "&v%d", emit_root(w->k, value[i]));
+        if (w->k->value.v[value[i]].matrix) snprintf(name[i], sizeof name[i], "d%d", value[i]);
+        else if (tile_count(t) == 1) snprintf(name[i], sizeof name[i], "&v%d", emit_root(w->k, value[i]));
         else array_name(w, value[i], name[i]);
-        if (i > 1 || t->dtype == r->dtype) continue;
-        put_line(w, "%s *const x%d = (%s *)(scratch + %zu);", emit_type(r->dtype), i, emit_type(r->dtype), own);
-        put_line(w, "TSR_FREE");
-        put_line(w, "for (vm_i64 j = 0; j < %lld; j++) x%d[j] = vm_cast_%s_%s((%s)[j]);", (long long)tile_count(t), i,
-            emit_suffix(t->dtype), emit_suffix(r->dtype), name[i]);
-        snprintf(name[i], sizeof name[i], "x%d", i);
-        own += ((size_t)tile_count(t) * emit_size(r->dtype) + 63) & ~(size_t)63;
+        if (i < 2 && t->dtype != r->dtype) {
+            put_line(w, "%s *const x%d = (%s *)(scratch + %zu);", type, i, type, own);
+            put_line(w, "TSR_FREE");
+            put_line(w, "for (vm_i64 j = 0; j < %lld; j++) x%d[j] = vm_cast_%s_%s((%s)[j]);", (long long)tile_count(t),
+                i, emit_suffix(t->dtype), emit_suffix(r->dtype), name[i]);
+            snprintf(name[i], sizeof name[i], "x%d", i);
+            own += ((size_t)tile_count(t) * emit_size(r->dtype) + 63) & ~(size_t)63;
+        }
+        if (i > 1 || plain || w->k->value.v[value[i]].matrix) continue;
+        put_line(w, "const struct tsr_matrix %s = {%s, 0, %d, 1, 0, %d, 0, %d};", i ? "right" : "left", name[i],
+            t->extent[1], t->extent[0], t->extent[1]);
+        snprintf(name[i], sizeof name[i], i ? "right" : "left");
     }
-    put_line(w, "tsr_dot_%s(%d, %d, %d, %s, %s, %s, %s);", emit_suffix(r->dtype), a->extent[0], b->extent[1],
-        a->extent[1], name[0], name[1], name[2], name[3]);
+    const char *by = plain ? "" : "&";
+    struct str room;
+    str_init(&room, w->k->c);
+    if (!plain) str_printf(&room, ", (%s *)(scratch + %zu)", type, own);
+    put_line(w, "tsr_dot_%s(%d, %d, %d, %s%s, %s%s, %s, %s%s);", emit_suffix(r->dtype), a->extent[0], b->extent[1],
+        a->extent[1], by, name[0], by, name[1], name[2], name[3], room.s ? room.s : "");
+    w->out->failed |= room.failed;
+    str_release(&room);
     w->indent--;
     put_line(w, "}");
 }

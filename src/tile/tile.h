@@ -188,6 +188,11 @@ bool tile_never_above_zero(const tsr_tile *p, tsr_tv v);
 static inline const struct tile_type *tile_type_of(const tsr_tile *p, tsr_tv v) { return &p->value.v[v].type; }
 static inline const tsr_tv *tile_operands(const tsr_tile *p,
     const struct tile_inst *in) { return p->operand.v + in->operand; }
+/* Is v zero (no zero of negative sign), or left out? */
+static inline bool tile_is_zero(const tsr_tile *p, tsr_tv v) {
+    const struct tile_inst *in = v == TSR_TV_NONE ? NULL : &p->inst.v[p->value.v[v].inst];
+    return !in || (in->op == TILE_CONST && in->imm.i == 0);
+}
 static inline bool tile_opens(enum tile_op op) { return op == TILE_FOR || op == TILE_WHILE || op == TILE_IF; }
 
 #endif

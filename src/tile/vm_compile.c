@@ -342,7 +342,7 @@ static void find_aliases(struct compiler *m) {
         const tsr_tv *o = tile_operands(m->p, in);
         if (!ordinary(tile_type_of(m->p, o[TILE_BLK_BUF])->dtype) || store_between(m, v, at, m->last[v])) continue;
         m->alias[v] = true;
-        bool matrix = in->rank == 2 && o[TILE_BLK_VALUE] == TSR_TV_NONE && m->uses[v] == m->dots[v];
+        bool matrix = in->rank == 2 && tile_is_zero(m->p, o[TILE_BLK_VALUE]) && m->uses[v] == m->dots[v];
         if (!matrix) continue;
         m->matrix[v] = m->k->matrices++;
         m->reg[v].bytes = 0;

@@ -107,6 +107,15 @@ TEST(random_programs_clang) {
     if (!has("clang")) SKIP("needs clang on PATH (package clang)");
     check_flags("clang", "-O3 -march=native -fno-strict-aliasing -DTSR_STREAM_FROM=1");
 }
+/* Products on vectors of either width, with every kind of operand. */
+TEST(random_products) {
+    static const char *const compiler[] = {"cc", "cc", "clang"};
+    static const char *const flags[] = {"-O2 -march=native", "-O3 -march=x86-64-v3", "-O2 -march=native"};
+    only_products = true;
+    for (int i = 0; i < 3; i++)
+        if (has(compiler[i])) check_flags(compiler[i], flags[i]);
+    only_products = false;
+}
 TEST(random_programs_tcc) {
     if (!has("tcc")) SKIP("needs tcc on PATH (package tcc)");
     check_flags("tcc", "");
@@ -149,4 +158,38 @@ TEST(every_failing_allocation_is_clean) {
         tsr_tile_free(g.p);
         test_ctx_close(c);
     }
+}
+
+/* What no store depends on is not in the text, and operands of a product are neither copied nor is its sum. */
+TEST(text_has_what_is_needed) {
+    tsr_ctx *c = test_ctx();
+    tsr_tile *p = tsr_tile_new(c, "needed");
+    tsr_tv x = tsr_tile_arg_buf(p, TSR_F32, TSR_TILE_IN, "x"),
+        y = tsr_tile_arg_buf(p, TSR_F32, TSR_TILE_OUT, "y");
+    tsr_tv rows = tsr_tile_arg(p, TSR_I64, "rows"), f0 = tsr_tile_int(p, TSR_F32, 0);
+    tsr_tv zero = tsr_tile_int(p, TSR_I64, 0), eight = tsr_tile_int(p, TSR_I64, 8), one = tsr_tile_int(p, TSR_I64, 1);
+    tsr_tile_block b = {.rank = 2, .extent = {8, 8}, .base = zero, .stride = {eight, one},
+        .lo = {TSR_TV_NONE, TSR_TV_NONE}, .hi = {rows, TSR_TV_NONE}};
+    tsr_tile_elem1(p, TSR_S_EXP, tsr_tile_load(p, x, &b, TSR_TV_NONE));
+    tsr_tv sum = tsr_tile_broadcast(p, f0, 2, (int64_t[]){8, 8}), next;
+    tsr_tile_for(p, zero, eight, one, 1, &sum, &next);
+    next = tsr_tile_dot(p, tsr_tile_load(p, x, &b, f0), tsr_tile_load(p, x, &b, TSR_TV_NONE), next);
+    tsr_tile_yield(p, 1, &next);
+    tsr_tile_end(p, 1, &next);
+    tsr_tile_store(p, y, &b, next);
+    struct emit_plan k;
+    struct str text;
+    str_init(&text, c);
+    tsr_tile_finish(p);
+    if (CHECK_OK(c) && CHECK(emit_plan_init(&k, c, p, EMIT_FOR_HOST))) {
+        emit_c_kernel(&text, &k, "k");
+        const char *in_loop = strstr(text.s, "struct tsr_matrix");
+        CHECK_MSG(!strstr(text.s, "exp"), "%s", text.s);
+        CHECK_MSG(strstr(text.s, "tsr_window") == NULL, "%s", text.s);
+        if (CHECK_MSG(in_loop != NULL, "%s", text.s)) CHECK_MSG(!strstr(in_loop, "j++"), "%s", text.s);
+        emit_plan_release(&k);
+    }
+    str_release(&text);
+    tsr_tile_free(p);
+    test_ctx_close(c);
 }
