@@ -15,6 +15,8 @@
  * K runs in chunks of the constant CHUNK, so an element of the result is the same sum in the same order whatever the
  * other extents and tile sizes are. Operands are pulled at their index like anything else (a cheap producer is part of
  * the load), and the roots are pulled around the accumulator, which is remembered as the value of the hero. */
+#include <string.h>
+
 #include "compile/lower.h"
 
 enum { CHUNK = 256, UNKNOWN = 256, FEW = 8 };
@@ -148,9 +150,51 @@ static int64_t blocks_of(const struct contraction *o, enum role role, int64_t mo
     return (n + most - 1) / most;
 }
 
+/* Whether n is another cluster's result in memory. */
+static bool from_outside(const struct lower *L, int cluster, const tsr_node *n) {
+    return L->at[n->pos].stored && L->at[n->pos].cluster != cluster;
+}
+
+/* Whether reading along K first is the contiguous way: K holds the last axis of the operand, or of what it is a
+ * transpose or a conversion of. */
+static bool k_is_inner(const struct lower *L, int cluster, const struct contraction *o, int side) {
+    const tsr_node *n = o->hero->src[side];
+    int last = n->type->rank - 1, at[TSR_MAX_RANK], axis[TSR_MAX_RANK];
+    if (o->conv) {
+        const int64_t *spec = node_ints(o->hero, side ? ATTR_RHS_SPEC : ATTR_LHS_SPEC, NULL);
+        return spec[o->by_tap ? last : 1] == last;
+    }
+    for (int i = 0; i <= last; i++) at[i] = o->ax[side][i];
+    for (; (n->op == TSR_OP_TRANSPOSE || n->op == TSR_OP_CONVERT) && !from_outside(L, cluster, n); n = n->src[0]) {
+        const int64_t *perm = n->op == TSR_OP_TRANSPOSE ? node_ints(n, ATTR_PERM, NULL) : NULL;
+        for (int i = 0; i <= last; i++) axis[perm ? perm[i] : i] = at[i];
+        memcpy(at, axis, (size_t)(last + 1) * sizeof *at);
+    }
+    for (int i = last; i >= 0; i--)
+        if (at[i] >= 0) return o->role[at[i]] == ROLE_K;
+    return false;
+}
+
+/* Whether the operand is read as it lies in memory, moved at most: the device then packs it from there in any order. */
+static bool is_plain(const struct lower *L, int cluster, const tsr_node *n) {
+    static const bool moves[TSR_OP_COUNT] = {
+        [TSR_OP_TRANSPOSE] = 1, [TSR_OP_RESHAPE] = 1, [TSR_OP_BROADCAST] = 1, [TSR_OP_SLICE] = 1};
+    while (moves[n->op] && !from_outside(L, cluster, n)) n = n->src[0];
+    bool memory = n->op == TSR_OP_PARAM || n->op == TSR_OP_CONST || n->op == TSR_OP_ITEM || L->at[n->pos].stored;
+    return memory && L->at[n->pos].cluster != cluster && tsr_dtype_of(n->type->dtype)->kind != TSR_KIND_BLOCK;
+}
+
+/* Columns of a tile at most. Few rows leave it to memory how fast a product is: matrices that are read where they lie,
+ * row after row, are read in longer runs. */
+static int64_t most_columns(const struct lower *L, int cluster, const struct contraction *o) {
+    const struct tile_budget *b = tune_budget(L);
+    bool few = !o->conv && blocks_of(o, ROLE_M, 1) <= FEW;
+    return few && !k_is_inner(L, cluster, o, 1) && is_plain(L, cluster, o->hero->src[1]) ? b->thin_n : b->dot_n;
+}
+
 /* Large tiles share what they load; small problems are cut until there are enough of them for the threads. */
-static void choose_tiles(struct contraction *o, const struct tile_budget *b) {
-    int64_t m = b->dot_m, n = b->dot_n, grid = blocks_of(o, ROLE_GRID, 1);
+static void choose_tiles(struct contraction *o, const struct tile_budget *b, int64_t n) {
+    int64_t m = b->dot_m, grid = blocks_of(o, ROLE_GRID, 1);
     while (m * n > b->dot_least && grid * blocks_of(o, ROLE_M, m) * blocks_of(o, ROLE_N, n) < b->dot_blocks)
         *(m * 2 > n ? &m : &n) /= 2;
     for (int i = 0; i < o->g.n; i++) o->tile[i] = 1;
@@ -272,28 +316,6 @@ static const struct guard *guard_of_role(struct kern *k, const struct contractio
 
 static unsigned all_axes(const struct kern *k) { return (1u << k->frame.rank) - 1; }
 
-/* Whether reading along K first is the contiguous way: K holds the operand's last axis. */
-static bool k_is_inner(const struct contraction *o, int side) {
-    const tsr_type *t = o->hero->src[side]->type;
-    int last = t->rank - 1;
-    if (o->conv) {
-        const int64_t *spec = node_ints(o->hero, side ? ATTR_RHS_SPEC : ATTR_LHS_SPEC, NULL);
-        return spec[o->by_tap ? last : 1] == last;
-    }
-    for (int i = last; i >= 0; i--)
-        if (o->ax[side][i] >= 0) return o->role[o->ax[side][i]] == ROLE_K;
-    return false;
-}
-
-/* Whether the operand is read as it lies in memory, moved at most: the device then packs it from there in any order. */
-static bool is_plain(const struct kern *k, const tsr_node *n) {
-    static const bool moves[TSR_OP_COUNT] = {
-        [TSR_OP_TRANSPOSE] = 1, [TSR_OP_RESHAPE] = 1, [TSR_OP_BROADCAST] = 1, [TSR_OP_SLICE] = 1};
-    while (moves[n->op] && !(k->L->at[n->pos].stored && k->L->at[n->pos].cluster != k->cluster)) n = n->src[0];
-    bool memory = n->op == TSR_OP_PARAM || n->op == TSR_OP_CONST || n->op == TSR_OP_ITEM || k->L->at[n->pos].stored;
-    return memory && k->L->at[n->pos].cluster != k->cluster && tsr_dtype_of(n->type->dtype)->kind != TSR_KIND_BLOCK;
-}
-
 /* The (rows, columns) tile of operand `side` at the present place; zero where K is past its end. One of the roles is K.
  * */
 static tsr_tv operand(struct kern *k, const struct contraction *o, struct place p, int side, enum role row,
@@ -301,7 +323,8 @@ static tsr_tv operand(struct kern *k, const struct contraction *o, struct place 
     const tsr_node *s = o->hero->src[side];
     struct ix at[TSR_MAX_RANK * 2];
     int64_t e[2];
-    bool flip = !is_plain(k, s) && (k_is_inner(o, side) ? row == ROLE_K : col == ROLE_K);
+    bool k_inner = k_is_inner(k->L, k->cluster, o, side);
+    bool flip = !is_plain(k->L, k->cluster, s) && (k_inner ? row : col) == ROLE_K;
     enum role outer = flip ? col : row, inner = flip ? row : col;
     const struct guard *g = open_frame(k, o, &p, outer, inner, &e[0], &e[1]);
     group_index(k, o, &p, at);
@@ -429,6 +452,6 @@ bool lower_contract(struct lower *L, int cluster) {
     for (size_t i = 0; i < cl->root.n; i++)
         if (lower_new_slot(L, lower_node(L, cl->root.v[i]), 0) < 0) return false;
     scan_space(L, cluster, &o);
-    choose_tiles(&o, tune_budget(L));
+    choose_tiles(&o, tune_budget(L), most_columns(L, cluster, &o));
     return kern_write(L, cluster, body, &o);
 }

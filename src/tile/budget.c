@@ -6,6 +6,8 @@
 #include "tile/budget.h"
 
 const struct tile_budget tile_budget_host = {.loop_most = 4096, .loop_fewest = 256, .loop_bytes = 24 * 1024,
-    .dot_m = 128, .dot_n = 256, .dot_least = 2048, .dot_blocks = 8, .row_elements = 1024};
+    .dot_m = 128, .dot_n = 256, .thin_n = 1024, .dot_least = 2048,
+    .dot_blocks = 8, .row_elements = 1024};
 const struct tile_budget tile_budget_groups = {.loop_most = 2048, .loop_fewest = 256, .loop_bytes = 32 * 1024,
-    .dot_m = 128, .dot_n = 128, .dot_least = 1024, .dot_blocks = 256, .row_elements = 2048, .pools = true};
+    .dot_m = 128, .dot_n = 128, .thin_n = 128, .dot_least = 1024,
+    .dot_blocks = 256, .row_elements = 2048, .pools = true};

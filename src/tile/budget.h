@@ -14,6 +14,7 @@ struct tile_budget {
     /* Products: an accumulator of at most dot_m x dot_n; halved, down to dot_least elements, until there are dot_blocks
      * instances. */
     int64_t dot_m, dot_n, dot_least, dot_blocks;
+    int64_t thin_n; /* instead of dot_n where rows are few and the right matrix is read where it lies */
     bool pools; /* gradients of pooling are kernels too: what is left to the library waits for the host */
     int64_t row_elements; /* rows that one tile covers: together at most this many elements, one row at least */
 };

@@ -5,55 +5,26 @@
  * the rows (a panel of dense rows that few rows of a will read is left where it lies). The micro kernel holds rows x 2
  * vectors of sums in registers and adds one product a step, in order of k: blocking, edges and vector width cannot
  * change a bit. Sums between blocks of k wait in `out`. Packing converts to the accumulator's dtype and writes the
- * zeros of elements that lie outside. The scheme is that of Goto and van de Geijn, "Anatomy of high-performance matrix
+ * zeros of elements that lie outside. Few rows take another way where b is dense along its rows: it is read row by row
+ * (vm_dot_thin.isa.c). The scheme is that of Goto and van de Geijn, "Anatomy of high-performance matrix
  * multiplication", ACM TOMS 34 (2008), reduced to what a tile needs. */
-#include <math.h>
 #include <string.h>
 
-#include "tile/vm_dot.h"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
-#define PASTE2(a, b) a##b
-#define PASTE(a, b) PASTE2(a, b)
-#define ISA(name) PASTE(name, TSR_ISA_SUFFIX)
+#include "tile/vm_dot_lanes.h"
+#include "tile/vm_dot_turn.h"
 
 #if defined(__AVX512F__)
-enum { VECTOR = 64, ROWS = 8 };
+enum { ROWS = 8 };
 #elif defined(__AVX2__)
-enum { VECTOR = 32, ROWS = 6 };
+enum { ROWS = 6 };
 #else
-enum { VECTOR = 16, ROWS = 4 };
+enum { ROWS = 4 };
 #endif
-
-typedef float vf32 __attribute__((vector_size(VECTOR), aligned(4), may_alias));
-typedef double vf64 __attribute__((vector_size(VECTOR), aligned(8), may_alias));
-typedef uint8_t vu8 __attribute__((vector_size(VECTOR), aligned(1), may_alias));
-typedef uint16_t vu16 __attribute__((vector_size(VECTOR), aligned(2), may_alias));
-typedef uint32_t vu32 __attribute__((vector_size(VECTOR), aligned(4), may_alias));
-typedef uint64_t vu64 __attribute__((vector_size(VECTOR), aligned(8), may_alias));
 
 enum { FEW_ROWS = 32, BAD_PITCH = 1024 }; /* bytes: rows at multiples of it meet on few cache sets */
-
-#if defined(__AVX512F__)
-static inline vf32 fma_f32(vf32 a, vf32 b, vf32 c) { return (vf32)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
-static inline vf64 fma_f64(vf64 a, vf64 b, vf64 c) { return (vf64)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c); }
-#elif defined(__FMA__) && defined(__AVX2__)
-static inline vf32 fma_f32(vf32 a, vf32 b, vf32 c) { return (vf32)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
-static inline vf64 fma_f64(vf64 a, vf64 b, vf64 c) { return (vf64)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c); }
-#else
-static inline vf32 fma_f32(vf32 a, vf32 b, vf32 c) {
-    for (int i = 0; i < VECTOR / 4; i++) c[i] = fmaf(a[i], b[i], c[i]);
-    return c;
-}
-static inline vf64 fma_f64(vf64 a, vf64 b, vf64 c) {
-    for (int i = 0; i < VECTOR / 8; i++) c[i] = fma(a[i], b[i], c[i]);
-    return c;
-}
-#endif
-#define MUL_ADD(a, b, c) ((c) + (a) * (b)) /* integers */
+enum { THIN_ROWS = 32, THIN_LEAST = 64, THIN_SUMS = 8192 }; /* products of few rows: columns at least, sums at most */
+_Static_assert(THIN_SUMS * VM_THIN_DEPTH <= VM_DOT_COLS * VM_DOT_PITCH, "rows of b fit where its panel would be");
+enum { LINE = 64 }; /* bytes of a cache line */
 
 /* ---- packing ---- */
 
@@ -97,16 +68,29 @@ static void fetch(const struct source *s, int x, int64_t i, int64_t j, int64_t n
 static void turn(char *dst, int64_t dst_pitch, const char *src, int64_t src_pitch, int64_t rows, int64_t cols,
     size_t size) {
     int64_t z = (int64_t)size;
-    vm_move2(dst, dst_pitch * z, z, src, z, src_pitch * z, (size_t)cols, (size_t)rows, size);
+    if (size == 4 && rows == TURN && cols == TURN_DEPTH) turn_words(dst, dst_pitch * z, src, src_pitch * z);
+    else vm_move2(dst, dst_pitch * z, z, src, z, src_pitch * z, (size_t)cols, (size_t)rows, size);
 }
 
-/* Rows x cols elements from (i, j) as dense rows where they lie, or NULL: converted, cut by an edge, not dense, or of a
- * pitch that puts many rows on one cache set. */
-static const char *in_place(const struct source *s, int64_t i, int64_t j, int64_t rows, int64_t cols) {
+/* Has n elements from (i, j) of a matrix along axis x, dense there, on their way from memory. */
+static void ask(const struct vm_matrix *m, int x, int64_t i, int64_t j, int64_t n, size_t size) {
+    const char *p = m->p + (i * m->stride[0] + j * m->stride[1]) * (int64_t)size;
+    int64_t other = x ? i : j;
+    if (other >= m->hi[1 - x] || other < m->lo[1 - x]) return;
+    for (int64_t b = 0; b < n * (int64_t)size; b += LINE) __builtin_prefetch(p + b, 0, 2);
+}
+
+/* Rows x cols elements from (i, j) as dense rows where they lie, or NULL: converted, cut by an edge or not dense. */
+static const char *dense(const struct source *s, int64_t i, int64_t j, int64_t rows, int64_t cols) {
     const struct vm_matrix *m = s->m;
-    if (s->cast || m->stride[1] != 1 || m->stride[0] * (int64_t)s->size % BAD_PITCH == 0) return NULL;
+    if (s->cast || m->stride[1] != 1) return NULL;
     if (i < m->lo[0] || i + rows > m->hi[0] || j < m->lo[1] || j + cols > m->hi[1]) return NULL;
     return m->p + (i * m->stride[0] + j) * (int64_t)s->size;
+}
+
+/* The same; NULL as well for a pitch that puts many rows on one cache set. */
+static const char *in_place(const struct source *s, int64_t i, int64_t j, int64_t rows, int64_t cols) {
+    return s->m->stride[0] * (int64_t)s->size % BAD_PITCH ? dense(s, i, j, rows, cols) : NULL;
 }
 
 /* Dense rows of a few vectors each: a copy that is inlined. */
@@ -120,14 +104,18 @@ static void pack(const struct source *s, int64_t i0, int64_t j0, int64_t rows, i
     char *room) {
     int64_t z = (int64_t)s->wide;
     bool turned = s->m->stride[0] == 1 && s->m->stride[1] != 1;
-    const char *dense = cols * z % VECTOR == 0 && cols * z <= 4 * VECTOR ? in_place(s, i0, j0, rows, cols) : NULL;
-    if (dense) copy_rows(dst, pitch * z, dense, s->m->stride[0] * z, rows, cols * z);
+    const char *from = cols * z % VECTOR == 0 && cols * z <= 4 * VECTOR ? in_place(s, i0, j0, rows, cols) : NULL;
+    if (from) copy_rows(dst, pitch * z, from, s->m->stride[0] * z, rows, cols * z);
     else if (!turned)
         for (int64_t i = 0; i < rows; i++) fetch(s, 1, i0 + i, j0, cols, dst + i * pitch * z);
-    for (int64_t j = 0; turned && j < cols; j += 16) { /* columns, 16 at a time, through room (16, rows) */
-        int64_t n = cols - j < 16 ? cols - j : 16;
+    for (int64_t j = 0; turned && j < cols; j += TURN) { /* columns, some at a time, through room (TURN, rows) */
+        int64_t n = cols - j < TURN ? cols - j : TURN;
         for (int64_t c = 0; c < n; c++) fetch(s, 0, i0, j0 + j + c, rows, room + c * VM_DOT_PITCH * z);
-        turn(dst + j * z, pitch, room, VM_DOT_PITCH, n, rows, s->wide);
+        for (int64_t i = 0; i < rows; i += TURN_DEPTH) { /* meanwhile the next columns are on their way */
+            ask(s->m, 0, i0 + i % TURN * TURN, j0 + j + TURN + i / TURN, TURN * TURN_DEPTH, s->size);
+            turn(dst + (i * pitch + j) * z, pitch, room + i * z, VM_DOT_PITCH, n,
+                rows - i < TURN_DEPTH ? rows - i : TURN_DEPTH, s->wide);
+        }
     }
 }
 
@@ -196,7 +184,7 @@ struct blocking {
     int64_t step;
 };
 
-#define KERNELS(NAME, T, V, FMA, KIND)                                                                              \
+#define KERNELS(NAME, TYPE, T, V, FMA, KIND)                                                                        \
     KIND(NAME, T, V, FMA, 1)                                                                                        \
     KIND(NAME, T, V, FMA, 2)                                                                                        \
     KIND(NAME, T, V, FMA, 4)                                                                                        \
@@ -227,26 +215,79 @@ struct blocking {
         }                                                                                                           \
     }                                                                                                               \
     static void dot_##NAME(const struct vm_gemm *g) {                                                               \
-        product(g, sizeof(T), 2 * VECTOR / (int64_t)sizeof(T), panel_##NAME);                                       \
+        product(g, sizeof(T), 2 * VECTOR / (int64_t)sizeof(T), panel_##NAME, ISA(vm_thin_find_)(TYPE));             \
     }
 
 typedef void panel_fn(const struct blocking *x, int64_t n0, int64_t cols);
 
-static void product(const struct vm_gemm *g, size_t size, int64_t panel, panel_fn *run) {
-    int64_t z = (int64_t)size, rows = g->m < VM_DOT_ROWS ? g->m : VM_DOT_ROWS;
-    struct blocking x = {.g = g, .a = g->scratch};
-    x.b = x.a + (rows + 16) * VM_DOT_PITCH * z;
-    x.room = x.b + (int64_t)VM_DOT_COLS * VM_DOT_PITCH * z;
-    x.edge = x.room + 16 * VM_DOT_PITCH * z;
-    char *tmp = x.edge + 2 * 16 * (int64_t)VM_DOT_COLS * z;
-    struct source a = {&g->a, g->a_size, size, g->a_cast, tmp}, b = {&g->b, g->b_size, size, g->b_cast, tmp};
-    for (x.m0 = 0; x.m0 < g->m; x.m0 += rows)
-        for (x.k0 = 0; x.k0 < g->k; x.k0 += VM_DOT_K) {
-            x.rows = g->m - x.m0 < rows ? g->m - x.m0 : rows;
-            x.kc = g->k - x.k0 < VM_DOT_K ? g->k - x.k0 : VM_DOT_K;
-            x.first = x.k0 == 0, x.last = x.k0 + x.kc == g->k;
+/* Packed rows of a, a packed panel of b or a few rows, room to turn, a micro tile of acc and one of out. */
+static void rooms(struct blocking *x, int64_t size, int64_t rows, struct source *a, struct source *b) {
+    const struct vm_gemm *g = x->g;
+    x->a = g->scratch;
+    x->b = x->a + (rows + 16) * VM_DOT_PITCH * size;
+    x->room = x->b + (int64_t)VM_DOT_COLS * VM_DOT_PITCH * size;
+    x->edge = x->room + 16 * VM_DOT_PITCH * size;
+    char *tmp = x->edge + 2 * 16 * (int64_t)VM_DOT_COLS * size;
+    *a = (struct source){&g->a, g->a_size, (size_t)size, g->a_cast, tmp};
+    *b = (struct source){&g->b, g->b_size, (size_t)size, g->b_cast, tmp};
+}
+
+static void next_block(struct blocking *x, int64_t m0, int64_t rows, int64_t k0) {
+    const struct vm_gemm *g = x->g;
+    x->m0 = m0, x->k0 = k0;
+    x->rows = g->m - m0 < rows ? g->m - m0 : rows;
+    x->kc = g->k - k0 < VM_DOT_K ? g->k - k0 : VM_DOT_K;
+    x->first = k0 == 0, x->last = k0 + x->kc == g->k;
+}
+
+/* Columns n0 .. of a block of few rows: rows of b where they lie, or converted. */
+static void thin_block(const struct blocking *x, const struct source *b, int64_t n0, int64_t cols, vm_thin_fn *run) {
+    const struct vm_gemm *g = x->g;
+    int64_t z = (int64_t)b->wide, step = b->m->stride[0] * (int64_t)b->size;
+    struct vm_thin t = {.m = g->m, .n = cols, .pitch = g->n, .out = (char *)g->out + n0 * z};
+    for (int64_t k = 0; k < x->kc; k += t.depth) {
+        t.depth = x->kc - k < VM_THIN_DEPTH ? 1 : VM_THIN_DEPTH;
+        t.a = x->a + k * z;
+        t.first = x->first && k == 0;
+        t.acc = x->last && k + t.depth == x->kc ? (const char *)g->acc + n0 * z : NULL;
+        const char *from = dense(b, x->k0 + k, n0, t.depth, cols);
+        t.ahead = from ? step * VM_THIN_DEPTH : 0;
+        for (int i = 0; i < t.depth; i++) {
+            t.b[i] = from ? from + i * step : x->b + i * cols * z;
+            if (from) continue;
+            ask(b->m, 1, x->k0 + k + i + VM_THIN_DEPTH, n0, cols, b->size);
+            fetch(b, 1, x->k0 + k + i, n0, cols, x->b + i * cols * z);
+        }
+        run(&t);
+    }
+}
+
+/* Few rows by rows of b, as far as vectors of its columns lie inside it: returns how many columns are done. */
+static int64_t thin_product(struct blocking *x, const struct source *a, const struct source *b, vm_thin_fn *run) {
+    const struct vm_gemm *g = x->g;
+    int64_t lanes = VECTOR / (int64_t)b->wide, end = g->n < g->b.hi[1] ? g->n : g->b.hi[1], most = THIN_SUMS / g->m;
+    if (!run || g->m > THIN_ROWS || g->b.stride[1] != 1 || g->b.lo[1] > 0 || end < THIN_LEAST) return 0;
+    end = end / lanes * lanes, most = most / lanes * lanes;
+    for (int64_t n = 0; n < end; n += most)
+        for (int64_t k = 0; k < g->k; k += VM_DOT_K) {
+            next_block(x, 0, g->m, k);
+            pack(a, 0, k, g->m, x->kc, x->a, VM_DOT_PITCH, x->room);
+            thin_block(x, b, n, end - n < most ? end - n : most, run);
+        }
+    return end;
+}
+
+static void product(const struct vm_gemm *g, size_t size, int64_t panel, panel_fn *run, vm_thin_fn *thin) {
+    int64_t rows = g->m < VM_DOT_ROWS ? g->m : VM_DOT_ROWS;
+    struct blocking x = {.g = g};
+    struct source a, b;
+    rooms(&x, (int64_t)size, rows, &a, &b);
+    int64_t done = thin_product(&x, &a, &b, thin);
+    for (int64_t m = 0; m < g->m && done < g->n; m += rows)
+        for (int64_t k = 0; k < g->k; k += VM_DOT_K) {
+            next_block(&x, m, rows, k);
             pack(&a, x.m0, x.k0, x.rows, x.kc, x.a, VM_DOT_PITCH, x.room);
-            for (int64_t n = 0; n < g->n; n += panel) {
+            for (int64_t n = done; n < g->n; n += panel) {
                 int64_t cols = g->n - n < panel ? g->n - n : panel;
                 x.from = x.rows <= FEW_ROWS && cols == panel ? in_place(&b, x.k0, n, x.kc, cols) : NULL;
                 x.step = x.from ? g->b.stride[0] : panel;
@@ -260,14 +301,14 @@ static void product(const struct vm_gemm *g, size_t size, int64_t panel, panel_f
         }
 }
 
-KERNELS(f32, float, vf32, fma_f32, MICRO)
-KERNELS(f64, double, vf64, fma_f64, MICRO)
-KERNELS(u8, uint8_t, vu8, MUL_ADD, MICRO)
-KERNELS(u16, uint16_t, vu16, MUL_ADD, MICRO)
-KERNELS(u32, uint32_t, vu32, MUL_ADD, MICRO)
-KERNELS(u64, uint64_t, vu64, MUL_ADD, MICRO)
-KERNELS(c64, cf32, , , MICRO_COMPLEX)
-KERNELS(c128, cf64, , , MICRO_COMPLEX)
+KERNELS(f32, TSR_F32, float, vf32, fma_f32, MICRO)
+KERNELS(f64, TSR_F64, double, vf64, fma_f64, MICRO)
+KERNELS(u8, TSR_U8, uint8_t, vu8, MUL_ADD, MICRO)
+KERNELS(u16, TSR_U16, uint16_t, vu16, MUL_ADD, MICRO)
+KERNELS(u32, TSR_U32, uint32_t, vu32, MUL_ADD, MICRO)
+KERNELS(u64, TSR_U64, uint64_t, vu64, MUL_ADD, MICRO)
+KERNELS(c64, TSR_C64, cf32, , , MICRO_COMPLEX)
+KERNELS(c128, TSR_C128, cf64, , , MICRO_COMPLEX)
 
 vm_dot_fn *ISA(vm_dot_find_)(tsr_dtype acc);
 vm_dot_fn *ISA(vm_dot_find_)(tsr_dtype acc) {

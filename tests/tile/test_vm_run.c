@@ -70,7 +70,7 @@ static void check_dot(tsr_ctx *c, int64_t m, int64_t n, int64_t k, bool ta, bool
 
 TEST(dot_has_the_bits_of_an_fma_loop) {
     static const int64_t size[][3] = {{1, 1, 1}, {1, 33, 257}, {7, 32, 256}, {8, 64, 255}, {13, 65, 513}, {300, 17, 40},
-        {257, 31, 300}, {2, 130, 1000}, {64, 1, 64}};
+        {257, 31, 300}, {2, 130, 1000}, {64, 1, 64}, {1, 9000, 29}, {3, 496, 513}, {32, 320, 258}, {31, 200, 77}};
     tsr_ctx *c = test_ctx();
     for (size_t i = 0; i < sizeof size / sizeof *size; i++)
         for (int turned = 0; turned < 4; turned++) {
