@@ -38,6 +38,7 @@ struct bench_case {
 };
 
 static tsr_node *build_matmul(tsr_ctx *c, tsr_node **x) { return tsr_matmul(c, x[0], x[1]); }
+static tsr_node *build_linear(tsr_ctx *c, tsr_node **x) { return tsr_linear(c, x[0], x[1], NULL); }
 static tsr_node *build_conv(tsr_ctx *c, tsr_node **x) {
     return tsr_conv(c, x[0], x[1], NULL, NULL, (int64_t[]){1, 1}, NULL, 1);
 }
@@ -56,6 +57,7 @@ static const struct bench_case cases[] = {
     {"matmul 1024 x 1024 x 1024", 2, {2, 2}, {{K, K}, {K, K}}, build_matmul, 2.0 * K * K * K, 0},
     {"matmul 128 x 4096 x 1024", 2, {2, 2}, {{128, 4 * K}, {4 * K, K}}, build_matmul, 2.0 * 128 * 4 * K * K, 0},
     {"matmul 1 x 4096 x 4096", 2, {2, 2}, {{1, 4 * K}, {4 * K, 4 * K}}, build_matmul, 0, 4.0 * 16 * M},
+    {"linear 1 x 4096 -> 4096", 2, {2, 2}, {{1, 4 * K}, {4 * K, 4 * K}}, build_linear, 0, 4.0 * 16 * M},
     {"conv 3x3, 64 -> 64, 4 x 56 x 56", 2, {4, 4}, {{4, 64, 56, 56}, {64, 64, 3, 3}}, build_conv,
         2.0 * 4 * 56 * 56 * 64 * 64 * 9, 0},
     {"relu(x y + x), 16 M", 2, {1, 1}, {{16 * M}, {16 * M}}, build_chain, 0, 3.0 * 4 * 16 * M},

@@ -184,12 +184,12 @@ static bool is_plain(const struct lower *L, int cluster, const tsr_node *n) {
     return memory && L->at[n->pos].cluster != cluster && tsr_dtype_of(n->type->dtype)->kind != TSR_KIND_BLOCK;
 }
 
-/* Columns of a tile at most. Few rows leave it to memory how fast a product is: matrices that are read where they lie,
- * row after row, are read in longer runs. */
+/* Columns of a tile at most. Few rows leave it to memory how fast a product is: of matrices that are read where they
+ * lie, more is read in one go. */
 static int64_t most_columns(const struct lower *L, int cluster, const struct contraction *o) {
     const struct tile_budget *b = tune_budget(L);
     bool few = !o->conv && blocks_of(o, ROLE_M, 1) <= FEW;
-    return few && !k_is_inner(L, cluster, o, 1) && is_plain(L, cluster, o->hero->src[1]) ? b->thin_n : b->dot_n;
+    return few && is_plain(L, cluster, o->hero->src[1]) ? b->thin_n : b->dot_n;
 }
 
 /* Large tiles share what they load; small problems are cut until there are enough of them for the threads. */

@@ -109,10 +109,11 @@ static void pack(const struct source *s, int64_t i0, int64_t j0, int64_t rows, i
     else if (!turned)
         for (int64_t i = 0; i < rows; i++) fetch(s, 1, i0 + i, j0, cols, dst + i * pitch * z);
     for (int64_t j = 0; turned && j < cols; j += TURN) { /* columns, some at a time, through room (TURN, rows) */
-        int64_t n = cols - j < TURN ? cols - j : TURN;
+        int64_t n = cols - j < TURN ? cols - j : TURN, next = j0 + j + TURN, below = i0;
+        if (next >= s->m->hi[1]) next = 0, below += rows; /* all columns of the next block of k */
         for (int64_t c = 0; c < n; c++) fetch(s, 0, i0, j0 + j + c, rows, room + c * VM_DOT_PITCH * z);
         for (int64_t i = 0; i < rows; i += TURN_DEPTH) { /* meanwhile the next columns are on their way */
-            ask(s->m, 0, i0 + i % TURN * TURN, j0 + j + TURN + i / TURN, TURN * TURN_DEPTH, s->size);
+            ask(s->m, 0, below + i % TURN * TURN, next + i / TURN, TURN * TURN_DEPTH, s->size);
             turn(dst + (i * pitch + j) * z, pitch, room + i * z, VM_DOT_PITCH, n,
                 rows - i < TURN_DEPTH ? rows - i : TURN_DEPTH, s->wide);
         }
