@@ -24,8 +24,8 @@
 
 #define HOT_SECONDS 0.1
 #define LONG_SECONDS 1.0
-/* Instructions of a part: some tenths of a second of a compiler. */
-enum { PART_WEIGHT = 500, WORKERS_MOST = 8, LAZY_WORKERS = 2 };
+/* Instructions of a part: some tenths of a second of a compiler; what a kernel costs beside its own. */
+enum { PART_WEIGHT = 600, KERNEL_WEIGHT = 20, WORKERS_MOST = 8, LAZY_WORKERS = 2 };
 
 enum unit_state { UNIT_OPEN, UNIT_CLOSED, UNIT_QUEUED, UNIT_BUILDING, UNIT_DONE };
 struct jit_unit {
@@ -215,7 +215,7 @@ static struct jit_unit *new_unit(struct jit *j) {
 static void put_kernel(struct jit_unit *u, struct jit_kernel *k) {
     k->unit = u, k->number = u->kernels++, k->next = NULL;
     *u->last = k, u->last = &k->next;
-    u->weight += k->program->inst.n;
+    u->weight += k->program->inst.n + KERNEL_WEIGHT;
     u->heat += k->seconds;
 }
 
@@ -228,19 +228,25 @@ struct jit_kernel *jit_add(struct jit *j, const tsr_tile *program) {
     return k;
 }
 
-/* Cuts a unit into parts, of which it is the first. Where memory ends a part is longer. */
+/* Cuts a unit into parts of like weight, of which it is the first; an even number of them, since two workers share them
+ * and the last turn of one alone is what makes a program wait. Where memory ends a part is longer. */
 static void cut(struct jit *j, struct jit_unit *u) {
     struct jit_kernel *k = u->kernel;
     struct jit_unit *part = u;
+    size_t all = u->weight, parts = (all + PART_WEIGHT - 1) / PART_WEIGHT, made = 1, before = 0;
+    if (parts > 1) parts += parts % 2;
     u->kernel = NULL, u->last = &u->kernel, u->kernels = 0, u->weight = 0, u->heat = 0;
     for (struct jit_kernel *next; k; k = next) {
         next = k->next;
-        if (part->weight > PART_WEIGHT) {
+        size_t weight = k->program->inst.n + KERNEL_WEIGHT;
+        if ((before + weight / 2) * parts >= all * made && made < parts && part->kernels) {
             struct jit_unit *fresh = new_unit(j);
+            made++;
             if (fresh) part = fresh;
             else tsr_error_clear(j->c);
         }
         put_kernel(part, k);
+        before += weight;
     }
 }
 

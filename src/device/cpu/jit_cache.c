@@ -27,11 +27,14 @@ static const char suffix[] = ".so";
  * -fno-trapping-math gcc vectorises no function that chooses between computed values; with it gcc 12 takes
  * (float)(int)x for trunc(x), which is -0 where it should be 0: emit/plan.c keeps the two conversions apart. Loops
  * unrolled whole before they could be vectorised stay scalar (eight times as slow in a gradient of softmax) and
- * take a quarter of the compiler's time, so only short ones are. */
+ * take a quarter of the compiler's time, so only short ones are. What -O3 does beyond -O2 and vectors with a cost model
+ * takes a fifth of that time and makes nothing faster but products, which ask for it themselves (helpers_c.inc); with
+ * -O2's own cost model loops of unknown length stay scalar. */
 static const char *const level_flag[CPU_ISA_COUNT] = {"-march=x86-64-v2", "-march=x86-64-v3", "-march=x86-64-v4"};
-static const char *const flags[] = {"-std=gnu11", "-O3", "-w", "-fPIC", "-shared", "-ffp-contract=off",
-    "-fno-strict-aliasing", "-fno-math-errno", "-fno-trapping-math", "-fno-semantic-interposition",
-    "-fno-asynchronous-unwind-tables", "--param=max-completely-peeled-insns=32", "-fschedule-insns"};
+static const char *const flags[] = {"-std=gnu11", "-O2", "-ftree-vectorize", "-fvect-cost-model", "-w", "-fPIC",
+    "-shared", "-ffp-contract=off", "-fno-strict-aliasing", "-fno-math-errno", "-fno-trapping-math",
+    "-fno-semantic-interposition", "-fno-asynchronous-unwind-tables", "--param=max-completely-peeled-insns=32",
+    "-fschedule-insns"};
 enum { FLAGS = sizeof flags / sizeof *flags, PATH_ROOM = 900, NICE = 7, ENV_MOST = 512 };
 
 /* ---- the compiler ---- */
