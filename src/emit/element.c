@@ -133,7 +133,7 @@ static struct tile_type loop_type(const tsr_tile *p, const struct tile_inst *in)
 }
 
 tsr_tv emit_place(const struct emit_plan *k, tsr_tv v) {
-    while (k->value.v[v].home == EMIT_SAME) v = k->value.v[v].same;
+    v = emit_dense(k, v);
     return k->value.v[v].same != TSR_TV_NONE ? k->value.v[v].same : v;
 }
 
@@ -186,8 +186,7 @@ static void put_element(struct writer *w, struct str *s, const struct tile_inst 
 
 void put_operand(struct writer *w, struct str *s, const struct tile_inst *in, tsr_tv v) {
     const struct emit_plan *k = w->k;
-    tsr_tv r = v;
-    while (k->value.v[r].home == EMIT_SAME) r = k->value.v[r].same;
+    tsr_tv r = emit_dense(k, v);
     const struct emit_value *e = &k->value.v[r];
     if (e->home == EMIT_SPLAT) str_printf(s, "v%d", emit_root(k, r));
     else if (e->home == EMIT_SCALAR || (e->group >= 0 && e->group == w->group)) str_printf(s, "v%d", r);

@@ -68,6 +68,7 @@ struct emit_plan {
 bool emit_plan_init(struct emit_plan *k, tsr_ctx *c, const tsr_tile *p, enum emit_for what);
 void emit_plan_release(struct emit_plan *k);
 tsr_tv emit_root(const struct emit_plan *k, tsr_tv v); /* past SAME and SPLAT */
+tsr_tv emit_dense(const struct emit_plan *k, tsr_tv v); /* past SAME alone; NONE stays */
 size_t emit_size(tsr_dtype t);                         /* bytes of an element in scratch: 4-bit integers take one */
 int emit_last_axis(int rank, const int32_t *extent);   /* the last one longer than 1; -1: there is none */
 int emit_loop_axis(const struct tile_inst *in, int axis); /* loop axis of a window's axis; -1 where its extent is 1 */
@@ -81,7 +82,7 @@ bool emit_conditional(const struct emit_plan *k, int32_t at);
 
 /* ---- host.c ---- */
 enum { EMIT_FOLD = 4 /* elements of a row that one turn of a folding loop combines */ };
-enum { EMIT_WEAVE = 4, EMIT_PIECE = 16 /* elements */ };
+enum { EMIT_WEAVE = 4, EMIT_PIECE = 16 }; /* pieces of a turn of a weaving loop; elements of a piece */
 enum { EMIT_DEPTH = 512, EMIT_PANEL = 128 }; /* of a product: depth and bytes of a panel's rows (helpers_c.inc) */
 void emit_host_choose(struct emit_plan *k);
 size_t emit_strip_bytes(const struct emit_plan *k, int32_t at); /* of a STORE that has a strip */

@@ -67,11 +67,6 @@ static int uses_of(const struct gpu *g, tsr_tv v) {
     return n;
 }
 
-static tsr_tv past_reshapes(const struct gpu *g, tsr_tv v) {
-    while (g->w.k->value.v[v].home == EMIT_SAME) v = g->w.k->value.v[v].same;
-    return v;
-}
-
 /* A group that makes v and nothing else that outlives it. */
 static bool makes_only(const struct gpu *g, int32_t group, tsr_tv v) {
     const struct emit_plan *k = g->w.k;
@@ -112,10 +107,10 @@ static bool carried_over(const struct emit_plan *k, tsr_tv v) { return k->value.
 /* Operand v of the product at `at`. */
 static void stage_operand(struct gpu *g, struct emit_plan *k, int32_t at, tsr_tv v) {
     const tsr_tile *p = k->p;
-    tsr_tv root = past_reshapes(g, v), turned = TSR_TV_NONE;
+    tsr_tv root = emit_dense(g->w.k, v), turned = TSR_TV_NONE;
     if (k->value.v[root].home != EMIT_ARRAY || k->value.v[root].group < 0) return;
     const struct tile_inst *turn = turns(g, root);
-    if (turn) turned = root, root = past_reshapes(g, tile_operands(p, turn)[0]);
+    if (turn) turned = root, root = emit_dense(g->w.k, tile_operands(p, turn)[0]);
     int32_t group = k->value.v[root].group;
     const struct emit_group *x = group < 0 ? NULL : &k->group.v[group];
     bool ok = x && k->value.v[root].home == EMIT_ARRAY && !carried_over(k, root) && uses_of(g, root) == 1 &&
@@ -161,9 +156,9 @@ struct gpu_side gpu_side_of(const struct gpu *g, const struct tile_inst *in, int
     const tsr_tv v = tile_operands(k->p, in)[side];
     const struct tile_type *t = tile_type_of(k->p, v);
     struct gpu_side s = {.group = -1, .value = v, .lines = t->extent[side], .k = t->extent[!side], .k_last = side == 0};
-    tsr_tv root = past_reshapes(g, v);
+    tsr_tv root = emit_dense(g->w.k, v);
     if (k->value.v[root].home == EMIT_NOWHERE) { /* turned while it is staged */
-        root = past_reshapes(g, tile_operands(k->p, &k->p->inst.v[k->p->value.v[root].inst])[0]);
+        root = emit_dense(g->w.k, tile_operands(k->p, &k->p->inst.v[k->p->value.v[root].inst])[0]);
         s.k_last = !s.k_last;
     }
     if (k->value.v[root].home == EMIT_REGISTER) s.group = k->value.v[root].group;

@@ -12,8 +12,8 @@
  * Weaving. A long chain of dependent operations (exp, erf) leaves a core's units idle: its next elements are so many
  * instructions away that the core does not see them. Such a loop computes four neighbouring pieces of the row side by
  * side, and stores when all four are done, so that a compiler may mix their instructions. A folding loop has four
- * elements in a turn anyway. Short loops that divide go that way, too: stores past the caches, made piece by piece,
- * fill the time in which the divider is busy.
+ * elements in a turn anyway. Short loops that write strips go that way, too: their lines leave piece by piece, while
+ * the next ones are computed.
  *
  * Strips. Lines of a large buffer that are about to be overwritten whole need not be read: a store makes its row in a
  * strip of scratch and the row goes to memory past the caches (tsr_stream), when the buffer is so large (run time).
@@ -30,11 +30,6 @@ enum { LEAST_ROW = 512 /* bytes of a row worth these means */, FOLD_FROM = 128, 
 static const struct tile_inst *inst_at(const struct emit_plan *k, int32_t at) { return &k->p->inst.v[at]; }
 static const struct tile_inst *maker(const struct emit_plan *k, tsr_tv v) {
     return inst_at(k, k->p->value.v[v].inst);
-}
-
-static tsr_tv dense_root(const struct emit_plan *k, tsr_tv v) { /* past reshapes */
-    while (k->value.v[v].home == EMIT_SAME) v = k->value.v[v].same;
-    return v;
 }
 
 /* Extents longer than 1, in order; returns how many. */
@@ -123,7 +118,7 @@ static bool is_memory(const struct emit_plan *k, int32_t at) {
     for (int32_t u = at + 1; u < (int32_t)k->p->inst.n; u++)
         for (int i = 0; k->need.v[u] && i < inst_at(k, u)->n_operand; i++) {
             tsr_tv v = tile_operands(k->p, inst_at(k, u))[i];
-            if (v != TSR_TV_NONE && dense_root(k, v) == in->result && !reads_there(k, at, u, v)) return false;
+            if (v != TSR_TV_NONE && emit_dense(k, v) == in->result && !reads_there(k, at, u, v)) return false;
         }
     return true;
 }
@@ -156,7 +151,7 @@ static bool is_matrix(const struct emit_plan *k, int32_t at) {
 static int32_t folding_group(const struct emit_plan *k, int32_t at) {
     const struct tile_inst *in = inst_at(k, at);
     if (in->op != TILE_REDUCE || !k->need.v[at] || (in->sub != TSR_REDUCE_SUM && in->sub != TSR_REDUCE_PROD)) return -1;
-    tsr_tv x = tile_operands(k->p, in)[0], r = dense_root(k, x);
+    tsr_tv x = tile_operands(k->p, in)[0], r = emit_dense(k, x);
     const struct tile_type *t = tile_type_of(k->p, x), *own = tile_type_of(k->p, r);
     const struct emit_value *e = &k->value.v[r];
     int64_t n = t->extent[in->axis];
@@ -178,7 +173,7 @@ static void drop_row(struct emit_plan *k, tsr_tv r) {
     for (int32_t u = 0; u < (int32_t)k->p->inst.n; u++)
         for (int i = 0; k->need.v[u] && i < inst_at(k, u)->n_operand; i++) {
             tsr_tv v = tile_operands(k->p, inst_at(k, u))[i];
-            if (v == TSR_TV_NONE || dense_root(k, v) != r || inst_at(k, u)->op == TILE_RESHAPE) continue;
+            if (v == TSR_TV_NONE || emit_dense(k, v) != r || inst_at(k, u)->op == TILE_RESHAPE) continue;
             bool step = k->member.v[u] == g && inst_at(k, u)->op != TILE_TRANSPOSE;
             if (!step && k->fold.v[u] != g) return;
         }
@@ -207,15 +202,15 @@ static bool writes_elements(const struct emit_plan *k, int32_t at) {
 static bool wants_weaving(const struct emit_plan *k, int32_t group) {
     const struct emit_group *g = &k->group.v[group];
     int last = g->rank - 1, members = 0, lengthy = 0;
-    bool waits = false;
+    bool streams = false;
     if (k->what != EMIT_FOR_HOST || last < 0 || g->extent[last] < FOLD_FROM) return false;
     if (g->cut[last] && g->lo[last] != TSR_TV_NONE) return false;
     for (int32_t at = g->first; at <= g->last; at++) {
         if (k->member.v[at] != group) continue;
         if (!writes_elements(k, at)) return false;
-        members++, lengthy += is_long(k, inst_at(k, at)), waits |= k->strip.v[at];
+        members++, lengthy += is_long(k, inst_at(k, at)), streams |= k->strip.v[at];
     }
-    return (lengthy > 0 || (waits && members <= SHORT)) && lengthy <= WEAVE_LONG && members <= FOLD_MEMBERS &&
+    return (lengthy > 0 || (streams && members <= SHORT)) && lengthy <= WEAVE_LONG && members <= FOLD_MEMBERS &&
            is_free(k, group);
 }
 
@@ -243,7 +238,7 @@ void emit_host_choose(struct emit_plan *k) {
     for (int32_t g = 0; g < (int32_t)k->group.n; g++) k->group.v[g].weaves = wants_weaving(k, g);
     for (int32_t at = 0; at < (int32_t)k->p->inst.n; at++)
         if (k->fold.v[at] >= 0) {
-            tsr_tv r = dense_root(k, tile_operands(k->p, inst_at(k, at))[0]);
+            tsr_tv r = emit_dense(k, tile_operands(k->p, inst_at(k, at))[0]);
             if (k->value.v[r].home == EMIT_ARRAY) drop_row(k, r);
         }
 }

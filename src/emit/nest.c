@@ -195,8 +195,8 @@ static bool asks_in_turns(const struct emit_group *g) {
 }
 
 /* A kernel that reduces rows computes much for each byte: its later loops ask for the rows of the instance after the
- * next, each for its part of them, at once or in turns: block: the number of the turn, as text, of `blocks`. */
-static void write_ahead(struct writer *w, int32_t group, const char *block, int64_t blocks) {
+ * next, each for its part of them, at once or in `blocks` turns of `turn_size` elements (from b on). */
+static void write_ahead(struct writer *w, int32_t group, int turn_size, int64_t blocks) {
     int all, turn = turn_of(w, group, false, &all);
     for (int32_t at = 0; turn >= 0 && at < w->k->group.v[group].last; at++) {
         const struct tile_inst *in = inst_at(w, at);
@@ -219,8 +219,8 @@ static void write_ahead(struct writer *w, int32_t group, const char *block, int6
             str_printf(&s, " + 2 * (%s), ", by.s ? by.s : "");
             if (blocks == 1) str_printf(&s, "%lld, %lld);", (long long)from, (long long)(from + n));
             else
-                str_printf(&s, "%lld + %s * %lld, %lld + %s * %lld);", (long long)from, block, (long long)each,
-                    (long long)(from + each), block, (long long)each);
+                str_printf(&s, "%lld + b / %d * %lld, %lld + b / %d * %lld);", (long long)from, turn_size,
+                    (long long)each, (long long)(from + each), turn_size, (long long)each);
             put_text(w, &s);
             w->indent -= deeper - 1;
         } else str_release(&s);
@@ -268,7 +268,7 @@ static void write_strips(struct writer *w, const struct emit_group *g, bool behi
             put_row_start(w, &s, at), str_putc(&s, ';');
         } else {
             str_printf(&s, "if (s%d) tsr_stream(", buf), put_row_start(w, &s, at);
-            if (is_woven(g)) snprintf(from, sizeof from, "d%d ? b : 0", at);
+            if (is_woven(g)) snprintf(from, sizeof from, "whole%d ? b : 0", at);
             str_printf(&s, ", q%d, %s, %s, %d);", at, from, to, (int)emit_size(t));
         }
         put_text(w, &s);
@@ -322,7 +322,7 @@ static void write_folding_loop(struct writer *w, const struct emit_group *g) {
     if (turns) {
         put_line(w, "for (vm_i64 b = 0; b < %lld; b += %d) {", part, EMIT_PIECE);
         w->indent++;
-        write_ahead(w, w->group, "b / 16", part / EMIT_PIECE);
+        write_ahead(w, w->group, EMIT_PIECE, part / EMIT_PIECE);
     }
     put_line(w, "TSR_FREE");
     if (turns) put_line(w, "for (vm_i64 j = b; j < b + %d; j++) {", EMIT_PIECE);
@@ -367,15 +367,15 @@ static void write_plain_loop(struct writer *w, const struct emit_group *g, bool 
     close_loops(w, 1);
 }
 
-/* Rows of strips whose lines are whole go past the caches piece by piece: d7 says so. */
+/* Rows of strips whose lines are whole go past the caches piece by piece: whole7 says so. */
 static void write_lines(struct writer *w, const struct emit_group *g, bool behind) {
     for (int32_t at = g->first; at <= g->last; at++) {
         if (!is_member(w, at) || !w->k->strip.v[at]) continue;
         int lines = EMIT_WEAVE * EMIT_PIECE * (int)emit_size(dtype_in_memory(w, inst_at(w, at))) / 64;
         struct str s;
         str_init(&s, w->k->c);
-        if (behind) str_printf(&s, "if (d%d) tsr_lines(", at);
-        else str_printf(&s, "const int d%d = s%d && tsr_is_line(", at,
+        if (behind) str_printf(&s, "if (whole%d) tsr_lines(", at);
+        else str_printf(&s, "const int whole%d = s%d && tsr_is_line(", at,
             tile_operands(w->p, inst_at(w, at))[TILE_BLK_BUF]);
         put_row_start(w, &s, at);
         if (behind) str_printf(&s, " + b, q%d + b, %d", at, lines);
@@ -394,7 +394,7 @@ static void write_woven_loop(struct writer *w, const struct emit_group *g) {
     put_line(w, "const vm_i64 e%d = %s;", last, to);
     put_line(w, "for (; b + %d <= e%d; b += %d) {", turn, last, turn);
     w->indent++;
-    if (asks_in_turns(g)) write_ahead(w, w->group, "b / 64", g->extent[last] / turn);
+    if (asks_in_turns(g)) write_ahead(w, w->group, turn, g->extent[last] / turn);
     put_line(w, "TSR_FREE");
     put_line(w, "for (vm_i64 j = b; j < b + %d; j++) {", EMIT_PIECE);
     w->indent++;
@@ -416,8 +416,7 @@ static void write_nest(struct writer *w, const struct emit_group *g) {
     bool free = !g->ordered;
     for (int32_t at = g->first; at <= g->last; at++) free &= !is_member(w, at) || !emit_conditional(w->k, at);
     for (int i = 0; i < g->rank - 1; i++) open_loop(w, g, i);
-    bool strips = false;
-    for (int32_t at = g->first; at <= g->last; at++) strips |= is_member(w, at) && w->k->strip.v[at];
+    bool strips = streams_rows(w, g);
     bool block = (strips || is_woven(g)) && g->rank == 1;
     if (block) put_line(w, "{"), w->indent++;
     if (strips) write_strips(w, g, false);
@@ -484,7 +483,7 @@ void write_group(struct writer *w, int32_t group) {
     bool rows = false;
     w->group = group, w->nest = true;
     declare_windows(w, g);
-    if (!asks_in_turns(g)) write_ahead(w, group, "", 1);
+    if (!asks_in_turns(g)) write_ahead(w, group, 0, 1);
     for (int32_t at = g->first; at <= g->last; at++) rows |= goes_by_rows(w, at);
     if (rows) put_line(w, "{"), w->indent++;
     for (int32_t at = g->first; rows && at <= g->last; at++)

@@ -64,6 +64,11 @@ static bool is_memory(enum tile_op op) { return op == TILE_LOAD || op == TILE_GA
 
 /* ---- groups ---- */
 
+tsr_tv emit_dense(const struct emit_plan *k, tsr_tv v) {
+    while (v != TSR_TV_NONE && k->value.v[v].home == EMIT_SAME) v = k->value.v[v].same;
+    return v;
+}
+
 tsr_tv emit_root(const struct emit_plan *k, tsr_tv v) {
     while (k->value.v[v].home == EMIT_SAME || k->value.v[v].home == EMIT_SPLAT) v = k->value.v[v].same;
     return v;
@@ -192,19 +197,6 @@ static bool join(struct planner *a, int32_t at) {
     return vec_push(k->c, &a->memory, w);
 }
 
-/* What nobody uses and changes no memory is left out of the text. Bounds and masks of windows are often such: they were
- * computed before it was known that another guard implies them. */
-static void find_need(struct emit_plan *k) {
-    for (int32_t at = (int32_t)k->p->inst.n - 1; at >= 0; at--) {
-        const struct tile_inst *in = &k->p->inst.v[at];
-        k->need.v[at] |= is_store(in->op) || in->op >= TILE_FOR;
-        for (int i = 0; k->need.v[at] && i < in->n_operand; i++) {
-            tsr_tv v = tile_operands(k->p, in)[i];
-            if (v != TSR_TV_NONE) k->need.v[k->p->value.v[v].inst] = true;
-        }
-    }
-}
-
 /* Homes that follow from the instruction alone. */
 static void first_home(struct emit_plan *k, const struct tile_inst *in) {
     for (int i = 0; i < in->n_result; i++) {
@@ -272,8 +264,7 @@ static bool choose_home(struct planner *a, int32_t at, tsr_tv v) {
     const struct tile_inst *in = &a->p->inst.v[at];
     if (v == TSR_TV_NONE || tile_type_of(a->p, v)->buf || single(tile_type_of(a->p, v))) return true;
     if (in->op == TILE_RESHAPE) return true; /* its users ask */
-    tsr_tv r = v;
-    while (k->value.v[r].home == EMIT_SAME) r = k->value.v[r].same;
+    tsr_tv r = emit_dense(k, v);
     int32_t g = k->member.v[at];
     bool splat = k->value.v[r].home == EMIT_SPLAT;
     if (g < 0) return want_array(a, r);
@@ -340,9 +331,8 @@ static void live(struct emit_plan *k) {
     for (int32_t at = 0; at < (int32_t)p->inst.n; at++) {
         const struct tile_inst *in = &p->inst.v[at];
         for (int i = 0; k->need.v[at] && i < in->n_operand; i++) {
-            tsr_tv v = tile_operands(p, in)[i];
+            tsr_tv v = emit_dense(k, tile_operands(p, in)[i]);
             if (v == TSR_TV_NONE) continue;
-            while (k->value.v[v].home == EMIT_SAME) v = k->value.v[v].same;
             struct emit_value *e = &k->value.v[v];
             int32_t last = lasting_use(k, at, p->value.v[v].region);
             if (e->home == EMIT_ARRAY && last > e->last) e->last = last;
@@ -545,18 +535,11 @@ static bool reads_late(const struct emit_plan *k, int32_t u, tsr_tv carry, int32
     const struct tile_inst *in = &k->p->inst.v[u];
     struct planner a = {.p = k->p};
     for (int j = 0; k->need.v[u] && j < in->n_operand; j++) {
-        tsr_tv v = tile_operands(k->p, in)[j], r = v;
-        if (v == TSR_TV_NONE) continue;
-        while (k->value.v[r].home == EMIT_SAME) r = k->value.v[r].same;
-        if (r != carry || emit_runs_at(k, u) < k->group.v[g].last) continue;
+        tsr_tv v = tile_operands(k->p, in)[j];
+        if (emit_dense(k, v) != carry || emit_runs_at(k, u) < k->group.v[g].last) continue;
         if (k->member.v[u] != g || !in_step(&a, in, v, &k->group.v[g])) return true;
     }
     return false;
-}
-
-static tsr_tv place_root(const struct emit_plan *k, tsr_tv v) { /* past reshapes */
-    while (v != TSR_TV_NONE && k->value.v[v].home == EMIT_SAME) v = k->value.v[v].same;
-    return v;
 }
 
 /* Is `next` a product that adds to carried tile `carry`, which nobody else reads then or later? An element of the sum
@@ -567,7 +550,7 @@ static bool adds_in_place(const struct emit_plan *k, tsr_tv next, tsr_tv carry, 
     for (int32_t u = k->p->value.v[carry].inst + 1; u < end; u++) {
         const struct tile_inst *in = &k->p->inst.v[u];
         for (int i = 0; k->need.v[u] && i < in->n_operand; i++)
-            if (place_root(k, tile_operands(k->p, in)[i]) == carry && emit_runs_at(k, u) >= dot && (u != dot || i < 2))
+            if (emit_dense(k, tile_operands(k->p, in)[i]) == carry && emit_runs_at(k, u) >= dot && (u != dot || i < 2))
                 return false;
     }
     return true;
@@ -604,7 +587,7 @@ static void start_in_place(struct emit_plan *k, int32_t at) {
         if (k->p->value.v[init].region != open->region || to->home != EMIT_ARRAY) continue;
         for (int32_t u = 0; u < (int32_t)k->p->inst.n; u++)
             for (int j = 0; k->need.v[u] && j < k->p->inst.v[u].n_operand; j++)
-                uses += place_root(k, tile_operands(k->p, &k->p->inst.v[u])[j]) == init;
+                uses += emit_dense(k, tile_operands(k->p, &k->p->inst.v[u])[j]) == init;
         if (uses != 1) continue;
         e->same = carry;
         if (e->first < to->first) to->first = e->first;
@@ -625,7 +608,7 @@ bool emit_plan_init(struct emit_plan *k, tsr_ctx *c, const tsr_tile *p, enum emi
         k->rows.v[k->rows.n++] = k->strip.v[k->strip.n++] = k->need.v[k->need.n++] = false;
         k->fold.v[k->fold.n++] = -1;
     }
-    if (ok) find_need(k);
+    if (ok) tile_find_need(p, k->need.v);
     ok = ok && group_instructions(&a) && choose_homes(&a);
     if (ok) live(k), choose_rows(k);
     if (ok && what != EMIT_FOR_GROUPS) emit_host_choose(k);

@@ -181,7 +181,9 @@ struct tile_stats {
 };
 struct tile_stats tile_stats(const tsr_tile *p);
 
-/* range.c: no element of v is above zero; some may be NaNs. False: not known. */
+/* range.c: need[i] (false when given): instruction i is control flow, changes memory, or serves one that is or does. */
+void tile_find_need(const tsr_tile *p, bool *need);
+/* No element of v is above zero; some may be NaNs. False: not known. */
 bool tile_never_above_zero(const tsr_tile *p, tsr_tv v);
 
 /* Shorthands. */

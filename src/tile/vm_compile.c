@@ -1,6 +1,6 @@
 /* vm_compile.c: from a tile program to the VM's steps.
  *
- * 1. need:     instructions whose results nobody uses are dropped.
+ * 1. need:     instructions whose results nobody uses are dropped (tile_find_need).
  * 2. home:     pure scalar instructions move out of loops to where their operands are known; what depends on arguments
  * alone
  *              moves to the prologue, which runs once a launch (tiles too, when they are small).
@@ -66,20 +66,6 @@ static bool is_tile(const struct compiler *m, tsr_tv v) { return v >= 0 && tile_
 static bool has_effect(enum tile_op op) { return op == TILE_STORE || op == TILE_SCATTER; }
 static bool is_control(enum tile_op op) { return op >= TILE_FOR; }
 static size_t bytes_of(const struct tile_type *t) { return (size_t)tile_count(t) * vm_size(t->dtype); }
-
-/* ---- 1. need ---- */
-
-static void find_need(struct compiler *m) {
-    for (int32_t i = (int32_t)m->p->inst.n - 1; i >= 0; i--) {
-        const struct tile_inst *in = &m->p->inst.v[i];
-        m->need[i] |= has_effect(in->op) || is_control(in->op);
-        if (!m->need[i]) continue;
-        for (int k = 0; k < in->n_operand; k++) {
-            tsr_tv v = tile_operands(m->p, in)[k];
-            if (v != TSR_TV_NONE) m->need[m->p->value.v[v].inst] = true;
-        }
-    }
-}
 
 /* ---- 2. home ---- */
 
@@ -778,7 +764,7 @@ static bool reserve_frames(struct vm_code *k) {
 
 static bool compile(struct compiler *m) {
     if (!allocate(m)) return false;
-    find_need(m);
+    tile_find_need(m->p, m->need);
     find_homes(m);
     if (!find_order(m)) return false;
     find_chains(m);
