@@ -642,8 +642,9 @@ static bool emit_chain(struct compiler *m, int32_t at) {
         const struct tile_inst *in = &m->p->inst.v[m->order.v[i]];
         if (is_control(in->op)) break;
         if (in->op != TILE_LOAD || !m->alias[in->result]) continue;
-        if (m->ahead[in->result] >= 0) ahead[plan.aheads++] = m->ahead[in->result];
-        else if (plan.freshes < VM_CHAIN_AHEAD && !used_between(m, in->result, i, at))
+        bool before = m->ahead[in->result] >= 0;
+        if (before && plan.aheads < VM_CHAIN_AHEAD) ahead[plan.aheads++] = m->ahead[in->result];
+        if (!before && plan.freshes < VM_CHAIN_AHEAD && !used_between(m, in->result, i, at))
             fresh[plan.freshes++] = in->result;
     }
     return vm_make_chain(m->k, &s, m->p, &plan) && push(m, s);
